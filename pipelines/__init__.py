@@ -1,0 +1,1 @@
+"""Disk, workers and devices: one public verb per file, usable from Python without the CLI."""

@@ -1,0 +1,70 @@
+"""Choosing the device and the arithmetic that the networks run with."""
+
+from typing import Literal
+
+import torch
+
+from pipelines.errors import ConfigError, DeviceError
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve_device(name: str) -> torch.device:
+    """Turn `auto`, `cpu`, `cuda`, `cuda:N` or `mps` into a device that is there.
+
+    Raises:
+        ConfigError: The name is none of these.
+        DeviceError: An explicitly named device is missing; there is no silent fallback.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"--device {name}: no such kind of device; use auto, cpu, cuda, cuda:N or mps"
+        ) from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(
+            f"--device {name}: this machine offers {torch.cuda.device_count()} CUDA devices to "
+            "torch; use --device cpu, or install a CUDA build of torch and its driver"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError(f"--device {name}: torch finds no Apple GPU here; use --device cpu")
+    if device.type not in {"cpu", "cuda", "mps"}:
+        raise ConfigError(f"--device {name}: use auto, cpu, cuda, cuda:N or mps")
+    return device
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
+    """Return the dtype for autocast; `auto` takes half precision where the device is built for it.
+
+    Raises:
+        ConfigError: The device cannot compute in the requested precision.
+    """
+    if precision == "auto":
+        return torch.bfloat16 if _has_native_bfloat16(device) else torch.float32
+    if precision == "fp16" and device.type == "cpu":
+        raise ConfigError("--precision fp16: on a CPU use bf16 or fp32")
+    return DTYPES[precision]
+
+
+def precision_name(dtype: torch.dtype) -> str:
+    """Return the name that `--precision` has for a dtype."""
+    return next(name for name, candidate in DTYPES.items() if candidate is dtype)
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Return the autocast context of a device; it does nothing in float32."""
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
+
+
+def _has_native_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return False

@@ -1,0 +1,40 @@
+"""What can go wrong, as one tree.
+
+BanetError                  the run cannot go on; its message says what, where and how to mend it
+├── ConfigError             an option, a setting or a recipe makes no sense (also a ValueError)
+├── InputError              an input of the whole run is missing or unusable
+├── StoreError              a zarr dataset is missing, foreign, damaged or of a newer version
+├── WeightsError            a weights file is missing, damaged or of another network
+└── DeviceError             the requested device is not available
+
+PhotoError stands beside the tree: it concerns a single photo or mask, is recorded with it and
+never ends a run.
+"""
+
+
+class BanetError(Exception):
+    """The run cannot go on."""
+
+
+class ConfigError(BanetError, ValueError):
+    """An option, a setting or a recipe makes no sense."""
+
+
+class InputError(BanetError):
+    """An input of the whole run is missing or unusable."""
+
+
+class StoreError(BanetError):
+    """A zarr dataset is missing, foreign, damaged or of a newer version."""
+
+
+class WeightsError(BanetError):
+    """A weights file is missing, damaged or of another network."""
+
+
+class DeviceError(BanetError):
+    """The requested device is not available."""
+
+
+class PhotoError(Exception):
+    """One photo or mask cannot be used; the message is the reason and names no path."""

@@ -1,0 +1,219 @@
+"""Reading, resizing and writing of pictures: the only module that knows image codecs.
+
+Pillow reads, because it says what is wrong with a damaged file (OpenCV returns half a picture),
+and knows orientation, palettes and colour profiles. OpenCV resizes and writes, because it is fast.
+"""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Literal
+from uuid import uuid4
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pipelines.errors import PhotoError
+
+Pixels = NDArray[np.uint8]
+ImageFormat = Literal["png", "jpg", "webp"]
+
+PHOTO_EXTENSIONS = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif"}
+)
+"""Lower-case extensions of the files that count as photos when a folder is searched."""
+
+MAX_PIXELS = 400_000_000
+"""Photos of more pixels are refused: they would decode to over a gigabyte."""
+
+JPEG_QUALITY = 92
+WEBP_QUALITY = 90
+PNG_COMPRESSION = 1
+
+Image.MAX_IMAGE_PIXELS = None  # our own limit above raises PhotoError instead of warning
+# Oddities in the metadata of a photo that decodes well are nobody's business here.
+warnings.filterwarnings("ignore", module="PIL")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photo:
+    """A decoded photo, upright.
+
+    Attributes:
+        pixels: RGB, (H, W, 3) uint8.
+        icc_profile: Embedded colour profile, None if there is none.
+    """
+
+    pixels: Pixels
+    icc_profile: bytes | None = None
+
+
+def is_photo_path(path: Path) -> bool:
+    """Tell whether a file's name looks like that of a photo; hidden files never do."""
+    return path.suffix.lower() in PHOTO_EXTENSIONS and not path.name.startswith(".")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        PhotoError: It does not exist, may not be read, is no regular file or is empty.
+    """
+    try:
+        if not path.is_file():
+            raise PhotoError("no such file" if not path.exists() else "not a regular file")
+        content = path.read_bytes()
+    except OSError as error:
+        raise PhotoError(f"cannot be read: {error.strerror or error}") from error
+    if not content:
+        raise PhotoError("empty file")
+    return content
+
+
+def decode_photo(content: bytes) -> Photo:
+    """Decode the bytes of an image file to upright RGB.
+
+    All orientations of EXIF are applied. Transparent areas turn white. Of an animation the first
+    frame is taken. 16-bit grey is reduced to its upper 8 bits.
+
+    Raises:
+        PhotoError: The bytes are no image, are damaged or truncated, or show over `MAX_PIXELS`.
+    """
+    with _pillow_errors():
+        image = _open_upright(content)
+        if image.mode.startswith("I"):
+            pixels = cv2.cvtColor(_grey_from_integers(image), cv2.COLOR_GRAY2RGB)
+        elif image.has_transparency_data:
+            rgba = image.convert("RGBA")
+            canvas = Image.new("RGBA", rgba.size, "white")
+            pixels = np.asarray(Image.alpha_composite(canvas, rgba).convert("RGB"))
+        else:
+            pixels = np.asarray(image.convert("RGB"))
+        return Photo(pixels=pixels, icc_profile=image.info.get("icc_profile"))
+
+
+def decode_mask(content: bytes) -> Pixels:
+    """Decode the bytes of a mask file, upright and otherwise unchanged.
+
+    Returns:
+        (H, W) uint8: palette indices of a palette image, else the grey values, taken from the
+        colours if all three are equal.
+
+    Raises:
+        PhotoError: The bytes are no image, or one whose colours carry more than a grey value.
+    """
+    with _pillow_errors():
+        image = _open_upright(content)
+        if image.mode in {"L", "P"}:
+            return np.asarray(image)
+        if image.mode == "1":
+            return np.asarray(image.convert("L"))
+        if image.mode.startswith("I"):
+            return _grey_from_integers(image)
+        if image.mode == "LA":
+            return np.asarray(image.getchannel("L"))
+        red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")), 2, 0)
+        if not (np.array_equal(red, green) and np.array_equal(green, blue)):
+            colours = len(np.unique(np.stack((red, green, blue), axis=-1).reshape(-1, 3), axis=0))
+            raise PhotoError(f"a mask must be grey, this one has {colours} colours")
+        return red
+
+
+def resize(pixels: Pixels, *, height: int, width: int) -> Pixels:
+    """Resize (H, W) or (H, W, 3) uint8: by area when it shrinks, bilinearly when it grows."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    shrinks = height * width < pixels.shape[0] * pixels.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(pixels, (width, height), interpolation=method)  # type: ignore[return-value]
+
+
+def fitted_size(*, height: int, width: int, long_side: int) -> tuple[int, int]:
+    """Return (height, width) scaled so that the longer one is `long_side`, each at least 1."""
+    scale = long_side / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def encode(pixels: Pixels, image_format: ImageFormat, *, icc_profile: bytes | None = None) -> bytes:
+    """Encode grey (H, W), RGB (H, W, 3) or RGBA (H, W, 4) uint8 pixels.
+
+    JPEG has no alpha channel. The profile is embedded in colour pictures.
+    """
+    if icc_profile is not None and pixels.ndim == 3:
+        return _encode_with_profile(pixels, image_format, icc_profile)
+    if pixels.ndim == 3:
+        to_bgr = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
+        pixels = cv2.cvtColor(pixels, to_bgr)  # type: ignore[assignment]
+    # The filters of PNG cost four times the rest of writing a mask and save nothing on flat areas.
+    png_filter = cv2.IMWRITE_PNG_FILTER_NONE if pixels.ndim == 2 else cv2.IMWRITE_PNG_FILTER_SUB
+    parameters = {
+        "png": [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION, cv2.IMWRITE_PNG_FILTER, png_filter],
+        "jpg": [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY],
+        "webp": [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY],
+    }[image_format]
+    done, encoded = cv2.imencode(f".{image_format}", pixels, parameters)
+    if not done:
+        raise PhotoError(f"cannot be written as {image_format}")
+    return encoded.tobytes()
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that its path holds, at any moment, the old content or all of the new one."""
+    temporary = path.with_name(f".{uuid4().hex}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _encode_with_profile(
+    pixels: Pixels, image_format: ImageFormat, icc_profile: bytes
+) -> bytes:
+    """Encode colour pixels through Pillow, because OpenCV drops colour profiles."""
+    buffer = BytesIO()
+    options: dict[str, int] = {
+        "png": {"compress_level": PNG_COMPRESSION},
+        "jpg": {"quality": JPEG_QUALITY},
+        "webp": {"quality": WEBP_QUALITY},
+    }[image_format]
+    name = "jpeg" if image_format == "jpg" else image_format
+    Image.fromarray(pixels).save(buffer, name, icc_profile=icc_profile, **options)
+    return buffer.getvalue()
+
+
+def _open_upright(content: bytes) -> Image.Image:
+    """Open, check the size before anything is decoded, and apply the orientation of EXIF."""
+    image = Image.open(BytesIO(content))
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise PhotoError(f"too large: {width} x {height} pixels, the limit is {MAX_PIXELS:,}")
+    image.load()
+    return ImageOps.exif_transpose(image)
+
+
+def _grey_from_integers(image: Image.Image) -> Pixels:
+    """Reduce 16-bit grey, (H, W), to its upper 8 bits."""
+    return (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)
+
+
+@contextmanager
+def _pillow_errors() -> Iterator[None]:
+    """Turn whatever Pillow raises about a file into PhotoError."""
+    try:
+        yield
+    except PhotoError:
+        raise
+    except UnidentifiedImageError as error:
+        raise PhotoError("not an image, or of a format that cannot be read") from error
+    except Exception as error:  # decoders of damaged files raise nearly anything
+        raise PhotoError(f"damaged image: {error}") from error

@@ -1,0 +1,163 @@
+"""Running many small tasks in parallel: the only module that knows Dask.
+
+Tasks and results stay small (paths and records, never pixels). They pass through a bounded
+window, so that a million photos never make a million futures (dask/distributed#2181).
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+import dask
+
+from pipelines.errors import ConfigError, InputError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+WINDOW_PER_WORKER = 4
+"""Tasks in flight per worker thread: enough that none waits for the driver."""
+
+CONNECT_SECONDS = 20
+
+logger = logging.getLogger(__name__)
+
+
+class Pool(Protocol):
+    """Somewhere to run tasks.
+
+    Attributes:
+        workers: Threads that run tasks; 0 if the caller's own thread does.
+    """
+
+    workers: int
+
+    def map(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task]
+    ) -> Iterator[Result]:
+        """Yield the result of every task in order of completion; tasks are drawn as needed.
+
+        An exception that a task raises is raised here. `function` must be importable by its
+        name where workers are other processes.
+        """
+
+
+@contextmanager
+def open_pool(*, workers: int | None = None, scheduler: str | None = None) -> Iterator[Pool]:
+    """Open a pool of workers for the time of a `with` block.
+
+    Args:
+        workers: Local worker threads: None for one per available core, 0 to run every task
+            in the calling thread.
+        scheduler: Address of an existing Dask scheduler, such as `tcp://host:8786`; `workers`
+            is then ignored, since the cluster has its own.
+
+    Raises:
+        ConfigError: `workers` is negative.
+        InputError: The scheduler does not answer.
+    """
+    if scheduler is not None:
+        with _connect(scheduler) as pool:
+            yield pool
+        return
+    if workers is not None and workers < 0:
+        raise ConfigError(f"--workers {workers}: use 0 for none or a positive number")
+    count = available_cores() if workers is None else workers
+    if count == 0:
+        yield SynchronousPool()
+        return
+    with _local_threads(count) as pool:
+        yield pool
+
+
+def available_cores() -> int:
+    """Return the number of processors that this process may use, at least 1."""
+    return max(1, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else (
+        os.cpu_count() or 1
+    )
+
+
+class SynchronousPool:
+    """Runs every task in the calling thread, in order."""
+
+    workers = 0
+
+    def map(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task]
+    ) -> Iterator[Result]:
+        """Yield the result of each task in turn."""
+        for task in tasks:
+            yield function(task)
+
+
+class DaskPool:
+    """Runs tasks on the workers of a Dask cluster, local or remote."""
+
+    def __init__(self, client: "distributed.Client", *, workers: int) -> None:  # noqa: F821
+        self.workers = workers
+        self._client = client
+
+    def map(
+        self, function: Callable[[Task], Result], tasks: Iterable[Task]
+    ) -> Iterator[Result]:
+        """Yield results in order of completion, with a bounded number of tasks in flight."""
+        from distributed import as_completed
+
+        remaining = iter(tasks)
+        window = self.workers * WINDOW_PER_WORKER
+        completed = as_completed()
+
+        def submit_next() -> bool:
+            for task in remaining:
+                completed.add(self._client.submit(function, task, pure=False))
+                return True
+            return False
+
+        while window and submit_next():
+            window -= 1
+        for future in completed:
+            result = future.result()
+            future.release()
+            submit_next()
+            yield result
+
+
+@contextmanager
+def _local_threads(count: int) -> Iterator[DaskPool]:
+    from distributed import Client, LocalCluster
+
+    with (
+        dask.config.set({"distributed.admin.tick.limit": "1 h"}),
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=count,
+            processes=False,
+            dashboard_address=None,
+            silence_logs=logging.ERROR,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield DaskPool(client, workers=count)
+
+
+@contextmanager
+def _connect(address: str) -> Iterator[DaskPool]:
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"--scheduler {address}: no Dask scheduler answers there ({error}); start one with "
+            "`dask scheduler`, or leave the option out to use this machine"
+        ) from error
+    with client:
+        threads = sum(client.nthreads().values())
+        if threads == 0:
+            raise InputError(
+                f"--scheduler {address}: the cluster has no workers; start one with "
+                f"`dask worker {address}`"
+            )
+        yield DaskPool(client, workers=threads)

@@ -1,0 +1,116 @@
+"""The `banet` command: its subcommands, the start-up guard and the error boundary."""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console as RichConsole
+from typer.core import TyperArgument, TyperGroup, TyperOption
+
+from banet_cli.commands.prepare import prepare
+from banet_cli.commands.train import train
+from banet_cli.failures import TerminationError, report_failure
+from banet_cli.guard import foreign_package_message
+from banet_cli.logs import configure_logging, release_logging
+
+COMMANDS = (prepare, train)
+ENVIRONMENT_PREFIX = "BANET"
+SETTINGS_HINT = (
+    "Every value may also come from a variable, BANET_<COMMAND>_<OPTION>, or from banet.toml "
+    "(`banet init` writes one); an option wins over a variable, a variable over the file."
+)
+
+logger = logging.getLogger(__name__)
+
+app = typer.Typer(
+    name="banet", add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
+for command in COMMANDS:
+    app.command(epilog=SETTINGS_HINT)(command)
+
+
+def _print_version(value: bool) -> None:  # noqa: FBT001 - the signature of a callback
+    if value:
+        from pipelines import __version__
+
+        typer.echo(f"banet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def banet(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Print the version.",
+            callback=_print_version,
+            is_eager=True,
+            allow_from_autoenv=False,
+        ),
+    ] = False,
+) -> None:
+    """Cut people out of photos, unattended, over huge folders."""
+
+
+def build_command() -> TyperGroup:
+    """Return the whole command line, with `BANET_<COMMAND>_<ARGUMENT>` for arguments too.
+
+    Typer itself derives such names for options only. The help names the rule once instead of
+    every variable.
+    """
+    group = typer.main.get_command(app)
+    assert isinstance(group, TyperGroup)
+    for name, subcommand in group.commands.items():
+        for parameter in subcommand.params:
+            if isinstance(parameter, TyperArgument):
+                parameter.envvar = f"{ENVIRONMENT_PREFIX}_{name}_{parameter.name}".upper()
+            if isinstance(parameter, TyperArgument | TyperOption):
+                parameter.show_envvar = False
+    return group
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; no exception leaves this function."""
+    configure_logging(RichConsole(stderr=True))
+    try:
+        if message := foreign_package_message():
+            logger.error(message)
+            return 1
+        return _invoke(arguments or ["--help"])
+    except BrokenPipeError:
+        # Whoever read our output has left; flushing at exit must not complain about it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except BaseException as error:  # noqa: BLE001 - the boundary
+        return report_failure(error)
+    finally:
+        release_logging()
+
+
+def main() -> NoReturn:
+    """Be the `banet` command."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))
+
+
+def _invoke(arguments: Sequence[str]) -> int:
+    group = build_command()
+    try:
+        with group.make_context(
+            "banet", list(arguments), auto_envvar_prefix=ENVIRONMENT_PREFIX
+        ) as context:
+            group.invoke(context)
+    except typer.Exit as exit_request:
+        return exit_request.exit_code
+    return 0
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise TerminationError

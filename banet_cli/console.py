@@ -1,0 +1,76 @@
+"""What a command says: progress and messages on standard error, `--json` on standard output."""
+
+import json as json_module
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import typer
+from rich.console import Console as RichConsole
+
+from banet_cli.logs import configure_logging
+from banet_cli.options import LogFormat
+from banet_cli.progress import LiveProgress, PlainProgress
+from banet_cli.tables import summary_tables
+
+logger = logging.getLogger(__name__)
+
+
+class Summary(Protocol):
+    """What every pipeline returns."""
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that the run deserves: 0 or 3."""
+
+    def as_json(self) -> dict[str, object]:
+        """The summary as `--json` prints it."""
+
+
+class Console:
+    """The terminal of one command.
+
+    Args:
+        json: Print the summary on standard output, as JSON.
+        log_format: Form of the messages on standard error.
+        quiet: Show neither progress nor summaries for people.
+        verbose: Log details and tracebacks.
+    """
+
+    def __init__(self, *, json: bool, log_format: LogFormat, quiet: bool, verbose: bool) -> None:
+        self._json = json
+        self._log_format = log_format
+        self._quiet = quiet
+        self._stderr = RichConsole(stderr=True)
+        configure_logging(self._stderr, log_format=log_format, quiet=quiet, verbose=verbose)
+
+    @contextmanager
+    def progress(self) -> Iterator[LiveProgress | PlainProgress]:
+        """Open the display of progress, and close it whatever happens."""
+        is_live = self._stderr.is_terminal and self._log_format == "text" and not self._quiet
+        display = LiveProgress(self._stderr) if is_live else PlainProgress()
+        try:
+            yield display
+        finally:
+            display.close()
+
+    def finish(self, summary: Summary) -> None:
+        """Show a summary and end the command with its exit code.
+
+        Raises:
+            typer.Exit: Always.
+        """
+        self.show(summary.as_json())
+        raise typer.Exit(summary.exit_code)
+
+    def show(self, summary: dict[str, object]) -> None:
+        """Show a summary in the form that was asked for."""
+        if self._json:
+            sys.stdout.write(json_module.dumps(summary) + "\n")
+        elif self._log_format == "json":
+            logger.info("finished", extra={"summary": summary})
+        elif not self._quiet:
+            for table in summary_tables(summary):
+                self._stderr.print(table)

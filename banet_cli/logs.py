@@ -1,0 +1,80 @@
+"""Messages on standard error, as text for people or as one JSON object per line for machines."""
+
+import json
+import logging
+from datetime import UTC, datetime
+
+from rich.console import Console as RichConsole
+from rich.text import Text
+
+from banet_cli.options import LogFormat
+
+OWN_LOGGERS = ("banet_cli", "models", "pipelines")
+
+
+def configure_logging(
+    stderr: RichConsole,
+    *,
+    log_format: LogFormat = "text",
+    quiet: bool = False,
+    verbose: bool = False,
+) -> None:
+    """Send all log records to `stderr`; those of other libraries only from warnings on.
+
+    Warnings of other libraries through the `warnings` module are nothing that a user could act
+    on; they appear with `verbose` alone.
+    """
+    release_logging()
+    handler = _Handler(stderr, show_tracebacks=verbose)
+    handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
+    logging.getLogger().addHandler(handler)
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    for name in OWN_LOGGERS:
+        logging.getLogger(name).setLevel(level)
+    logging.captureWarnings(capture=True)
+    logging.getLogger("py.warnings").setLevel(logging.WARNING if verbose else logging.ERROR)
+
+
+def release_logging() -> None:
+    """Undo `configure_logging`."""
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
+        root.removeHandler(handler)
+    logging.captureWarnings(capture=False)
+
+
+class _Handler(logging.Handler):
+    """Writes through the rich console, so that messages do not tear a live progress bar."""
+
+    def __init__(self, stderr: RichConsole, *, show_tracebacks: bool) -> None:
+        super().__init__()
+        self._stderr = stderr
+        self._show_tracebacks = show_tracebacks
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self._show_tracebacks:
+            record.exc_info = record.exc_text = None
+        self._stderr.print(Text(self.format(record)), soft_wrap=True)
+
+
+class _TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        if record.levelno == logging.INFO:
+            return text
+        return f"{record.levelname.lower()}: {text}"
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, tz=UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        if summary := getattr(record, "summary", None):
+            fields["summary"] = summary
+        return json.dumps(fields)

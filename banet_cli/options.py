@@ -1,0 +1,239 @@
+"""Every argument and option of the command line, each defined once.
+
+A command's parameter must bear the name of its option, `batch_size` for `--batch-size`: it is
+also the key in `banet.toml` and the end of the `BANET_*` variable.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+import typer
+
+from banet_cli.configuration import apply_configuration
+
+LogFormat = Literal["text", "json"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+SourceFormat = Literal["auto", "pairs", "pfcn"]
+Fit = Literal["letterbox", "stretch", "crop"]
+EvaluatedSplit = Literal["train", "val", "test", "all"]
+Composite = Literal["none", "transparent", "color", "image", "blur"]
+CompositeFormat = Literal["png", "jpg", "webp"]
+MaskKind = Literal["soft", "binary"]
+
+
+class SplitFractions(NamedTuple):
+    """Shares of the samples that go to training, validation and test."""
+
+    train: float
+    val: float
+    test: float
+
+
+class CannyThresholds(NamedTuple):
+    """Hysteresis thresholds of the Canny edge detector, on gradients of 8-bit masks."""
+
+    low: int
+    high: int
+
+
+def parse_split(value: str | Sequence[float]) -> SplitFractions:
+    """Read `0.8,0.1,0.1`, or three numbers of `banet.toml`."""
+    try:
+        return SplitFractions(*map(float, _items(value)))
+    except (TypeError, ValueError) as error:
+        raise typer.BadParameter(f"{value!r} is not three numbers such as 0.8,0.1,0.1") from error
+
+
+def parse_canny(value: str | Sequence[int]) -> CannyThresholds:
+    """Read `100,200`, or two numbers of `banet.toml`."""
+    try:
+        return CannyThresholds(*map(int, _items(value)))
+    except (TypeError, ValueError) as error:
+        raise typer.BadParameter(f"{value!r} is not two whole numbers such as 100,200") from error
+
+
+def _items(value: str | Sequence[float]) -> Sequence[str] | Sequence[float]:
+    return value.split(",") if isinstance(value, str) else value
+
+
+# What every command takes.
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Settings file; without it banet.toml of the current folder, if there is one.",
+        envvar="BANET_CONFIG",
+        allow_from_autoenv=False,
+        is_eager=True,
+        callback=apply_configuration,
+        rich_help_panel="Terminal",
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        help="Print the summary as one JSON object on standard output.",
+        rich_help_panel="Terminal",
+    ),
+]
+LogFormatOption = Annotated[
+    LogFormat,
+    typer.Option(
+        help="Form of the messages on standard error; json gives one object per line.",
+        rich_help_panel="Terminal",
+    ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet/--no-quiet",
+        "-q",
+        help="Say nothing on standard error but warnings and errors.",
+        rich_help_panel="Terminal",
+    ),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose/--no-verbose",
+        "-v",
+        help="Log what happens in detail, with tracebacks.",
+        rich_help_panel="Terminal",
+    ),
+]
+
+# What several commands take.
+Datasets = Annotated[
+    list[Path],
+    typer.Argument(metavar="DATASET.zarr...", help="Datasets written by `banet prepare`."),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda|cuda:N|mps",
+        help="Where networks run. A device that is named but missing is an error (exit 4).",
+    ),
+]
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option(help="Arithmetic; auto takes bf16 where the device is built for it."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Local worker threads; 0 runs all in the main thread.",
+        show_default="one per core",
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:PORT", help="An existing Dask cluster to run on."),
+]
+MaxFailures = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Stop once more inputs than this have failed.", show_default="no limit"
+    ),
+]
+Force = Annotated[bool, typer.Option(help="Do again what is done already.")]
+
+# banet prepare
+Source = Annotated[
+    Path, typer.Argument(metavar="SOURCE", help="Folder that holds photos and their masks.")
+]
+Dataset = Annotated[Path, typer.Argument(metavar="DATASET.zarr", help="Dataset to write.")]
+SourceFormatOption = Annotated[
+    SourceFormat, typer.Option(help="Layout of SOURCE; auto looks at its files.")
+]
+FrameSize = Annotated[
+    int, typer.Option(metavar="PIXELS", help="Side of the square frame of a sample.")
+]
+FitOption = Annotated[Fit, typer.Option(help="How a photo is brought into its frame.")]
+CanonicalWidth = Annotated[
+    int,
+    typer.Option(
+        metavar="PIXELS", help="Boundary width in a portrait that fills its frame (Eq. 1)."
+    ),
+]
+Canny = Annotated[
+    CannyThresholds,
+    typer.Option(
+        metavar="LOW,HIGH", parser=parse_canny, help="Edge thresholds.", show_default="100,200"
+    ),
+]
+Split = Annotated[
+    SplitFractions,
+    typer.Option(
+        metavar="TRAIN,VAL,TEST",
+        parser=parse_split,
+        help="Shares of the splits, drawn by content; lists that come with a dataset win.",
+        show_default="0.8,0.1,0.1",
+    ),
+]
+Crops = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.csv", help="Crops of the photos that become samples beside the full frames."
+    ),
+]
+Check = Annotated[bool, typer.Option(help="Only validate SOURCE; write nothing.")]
+
+# banet train
+RunFolder = Annotated[
+    Path, typer.Option(metavar="FOLDER", help="Folder of the run: weights, metrics, checkpoints.")
+]
+Model = Annotated[str, typer.Option(metavar="NAME", help="Network to train.")]
+Recipe = Annotated[
+    str,
+    typer.Option(
+        metavar="pretrain|finetune|paper|quick|FILE.toml",
+        help="Schedule, optimiser and augmentation.",
+    ),
+]
+Init = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|FILE", help="Weights to start from.", show_default="random"),
+]
+Iterations = Annotated[
+    int | None, typer.Option(metavar="N", help="Optimiser steps.", show_default="the recipe's")
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Samples per step.", show_default="the recipe's"),
+]
+TrainingSize = Annotated[
+    int | None,
+    typer.Option(metavar="PIXELS", help="Side of the training crops.", show_default="the recipe's"),
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(metavar="RATE", help="Peak learning rate.", show_default="the recipe's"),
+]
+Seed = Annotated[int, typer.Option(metavar="N", help="Seed of all that is random.")]
+Resume = Annotated[
+    bool,
+    typer.Option(help="Go on with the run that the folder holds."),
+]
+
+# banet evaluate
+EvaluatedWeights = Annotated[
+    list[str],
+    typer.Option(metavar="NAME|FILE", help="Weights to judge; may be repeated."),
+]
+EvaluatedSplitOption = Annotated[
+    EvaluatedSplit, typer.Option(help="Part of the datasets to judge on.")
+]
+ReportFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Folder for the scores as files.", show_default="none"),
+]
+WorkingSize = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PIXELS",
+        help="Longer side of the photo as the network sees it.",
+        show_default="the weights' own",
+    ),
+]

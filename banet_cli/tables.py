@@ -1,0 +1,61 @@
+"""Summaries as tables for people."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+FRACTIONS = frozenset({"portrait_iou", "miou", "boundary_iou"})
+"""Scores that people read per cent."""
+
+
+def summary_tables(summary: dict[str, object]) -> Iterator[Table]:
+    """Yield a table of the plain values, then one for each list of objects."""
+    plain = {key: value for key, value in summary.items() if not _is_list_of_objects(value)}
+    if plain:
+        table = Table(box=box.SIMPLE, show_header=False)
+        table.add_column(style="bold")
+        table.add_column(overflow="fold")
+        for key, value in _flat(plain):
+            table.add_row(_label(key), _cell(key, value))
+        yield table
+    for value in summary.values():
+        if _is_list_of_objects(value):
+            yield _rows_table(value)
+
+
+def _rows_table(rows: Any) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for key in rows[0]:
+        table.add_column(_label(key) + (" %" if key in FRACTIONS else ""), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(key, value) for key, value in row.items()))
+    return table
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key} ")
+        else:
+            yield prefix + key, value
+
+
+def _is_list_of_objects(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _label(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _cell(key: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        is_fraction = key.rsplit(" ", 1)[-1] in FRACTIONS
+        return f"{value * 100:.2f}" if is_fraction else f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return str(value)

@@ -9,16 +9,20 @@ from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console as RichConsole
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
+from banet_cli.commands.evaluate import evaluate
+from banet_cli.commands.info import info
+from banet_cli.commands.init import init
 from banet_cli.commands.prepare import prepare
+from banet_cli.commands.segment import segment
 from banet_cli.commands.train import train
+from banet_cli.console import open_stderr
 from banet_cli.failures import TerminationError, report_failure
 from banet_cli.guard import foreign_package_message
 from banet_cli.logs import configure_logging, release_logging
 
-COMMANDS = (prepare, train)
+COMMANDS = (segment, prepare, train, evaluate, init, info)
 ENVIRONMENT_PREFIX = "BANET"
 SETTINGS_HINT = (
     "Every value may also come from a variable, BANET_<COMMAND>_<OPTION>, or from banet.toml "
@@ -78,7 +82,7 @@ def build_command() -> TyperGroup:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; no exception leaves this function."""
-    configure_logging(RichConsole(stderr=True))
+    configure_logging(open_stderr())
     try:
         if message := foreign_package_message():
             logger.error(message)

@@ -1,6 +1,5 @@
 """How `banet.toml` becomes the defaults of a command, below its options and `BANET_*` variables."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import typer
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
 Parameter = TyperArgument | TyperOption
+Settings = dict[str, dict[str, Parameter]]
 
 
 def apply_configuration(context: typer.Context, value: Path | None) -> Path | None:
@@ -22,13 +22,13 @@ def apply_configuration(context: typer.Context, value: Path | None) -> Path | No
     path = find_config(value)
     if path is None or context.resilient_parsing:
         return value
-    known = {name: set(settings) for name, settings in all_settings(root_command(context)).items()}
-    table = read_config(path, known).get(context.info_name or "", {})
-    parameters = {parameter.name: parameter for parameter in settings_of(context.command)}
+    settings = all_settings(root_command(context))
+    name = context.info_name or ""
+    table = read_config(path, settings).get(name, {})
     try:
-        context.default_map = {key: _fitting(parameters[key], table[key]) for key in table}
+        context.default_map = {key: _fitting(settings[name][key], table[key]) for key in table}
     except ValueError as error:
-        raise ConfigError(f"{path}: [{context.info_name}] {error}") from error
+        raise ConfigError(f"{path}: [{name}] {error}") from error
     return path
 
 
@@ -39,19 +39,28 @@ def root_command(context: typer.Context) -> TyperGroup:
     return command
 
 
-def all_settings(group: TyperGroup) -> dict[str, dict[str, Parameter]]:
-    """Return what `banet.toml` may hold: by table and key, the parameter that it sets."""
+def all_settings(group: TyperGroup) -> Settings:
+    """Return what `banet.toml` may hold: all parameters of the commands that read it."""
+    settings = {name: parameters_of(command) for name, command in group.commands.items()}
     return {
-        name: {parameter.name: parameter for parameter in settings_of(command)}
-        for name, command in group.commands.items()
+        name: {key: value for key, value in parameters.items() if key != "config"}
+        for name, parameters in settings.items()
+        if "config" in parameters
     }
 
 
-def settings_of(command: Any) -> Iterator[Parameter]:
-    """Yield the parameters of a command that `banet.toml` may set: all but `--config` itself."""
-    for parameter in command.params:
-        if isinstance(parameter, Parameter) and parameter.name not in {"config", "help"}:
-            yield parameter
+def parameters_of(command: Any) -> dict[str, Parameter]:
+    """Return the arguments and options of a command by name."""
+    return {
+        parameter.name: parameter
+        for parameter in command.params
+        if isinstance(parameter, Parameter)
+    }
+
+
+def takes_many(parameter: Parameter) -> bool:
+    """Tell whether a parameter holds a list."""
+    return parameter.nargs == -1 or parameter.multiple
 
 
 def _fitting(parameter: Parameter, value: Any) -> Any:
@@ -60,7 +69,4 @@ def _fitting(parameter: Parameter, value: Any) -> Any:
     if isinstance(value, bool) != is_switch:
         expected = "true or false" if is_switch else "a value"
         raise ValueError(f"{parameter.name} = {str(value).lower()}: needs {expected}")
-    takes_many = parameter.nargs == -1 or (
-        isinstance(parameter, TyperOption) and parameter.multiple
-    )
-    return [value] if takes_many and not isinstance(value, list) else value
+    return [value] if takes_many(parameter) and not isinstance(value, list) else value

@@ -18,6 +18,10 @@ from banet_cli.tables import summary_tables
 logger = logging.getLogger(__name__)
 
 
+PLAIN_WIDTH = 200
+"""Columns where no terminal sets a width: log files should not break paths."""
+
+
 class Summary(Protocol):
     """What every pipeline returns."""
 
@@ -27,6 +31,12 @@ class Summary(Protocol):
 
     def as_json(self) -> dict[str, object]:
         """The summary as `--json` prints it."""
+
+
+def open_stderr() -> RichConsole:
+    """Return standard error, with colours and live bars only on a terminal."""
+    stderr = RichConsole(stderr=True)
+    return stderr if stderr.is_terminal else RichConsole(stderr=True, width=PLAIN_WIDTH)
 
 
 class Console:
@@ -43,7 +53,7 @@ class Console:
         self._json = json
         self._log_format = log_format
         self._quiet = quiet
-        self._stderr = RichConsole(stderr=True)
+        self._stderr = open_stderr()
         configure_logging(self._stderr, log_format=log_format, quiet=quiet, verbose=verbose)
 
     @contextmanager

@@ -129,7 +129,11 @@ Workers = Annotated[
 ]
 Scheduler = Annotated[
     str | None,
-    typer.Option(metavar="tcp://HOST:PORT", help="An existing Dask cluster to run on."),
+    typer.Option(
+        metavar="tcp://HOST:PORT",
+        help="An existing Dask cluster to run on.",
+        show_default="this machine",
+    ),
 ]
 MaxFailures = Annotated[
     int | None,
@@ -160,7 +164,10 @@ CanonicalWidth = Annotated[
 Canny = Annotated[
     CannyThresholds,
     typer.Option(
-        metavar="LOW,HIGH", parser=parse_canny, help="Edge thresholds.", show_default="100,200"
+        metavar="LOW,HIGH",
+        parser=parse_canny,
+        help="Edge thresholds.",
+        show_default="100,200",
     ),
 ]
 Split = Annotated[
@@ -175,7 +182,9 @@ Split = Annotated[
 Crops = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE.csv", help="Crops of the photos that become samples beside the full frames."
+        metavar="FILE.csv",
+        help="Crops of the photos that become samples beside the full frames.",
+        show_default="none",
     ),
 ]
 Check = Annotated[bool, typer.Option(help="Only validate SOURCE; write nothing.")]
@@ -237,3 +246,37 @@ WorkingSize = Annotated[
         show_default="the weights' own",
     ),
 ]
+
+# banet segment
+Inputs = Annotated[
+    list[str],
+    typer.Argument(metavar="INPUT...", help="Photos, folders that are searched, or patterns."),
+]
+OutputFolder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder for masks, composites and the ledger.",
+        show_default="<folder>-segmented beside the input folder",
+    ),
+]
+Weights = Annotated[str, typer.Option(metavar="NAME|FILE", help="Weights to segment with.")]
+CompositeOption = Annotated[Composite, typer.Option(help="What takes the background's place.")]
+Background = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLOUR|FILE",
+        help="Colour or picture for --composite color or image.",
+        show_default="white",
+    ),
+]
+CompositeFormatOption = Annotated[CompositeFormat, typer.Option(help="File format of composites.")]
+MaskOption = Annotated[MaskKind, typer.Option(help="Grey levels at the edges, or black and white.")]
+Threshold = Annotated[
+    float, typer.Option(metavar="ALPHA", help="Alpha from which on a binary mask is white.")
+]
+DryRun = Annotated[bool, typer.Option(help="Only say what would be done; write nothing.")]
+
+# banet init
+ConfigTarget = Annotated[Path, typer.Argument(metavar="FILE", help="Settings file to write.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace the file if there is one.")]

@@ -59,6 +59,19 @@ def read_config(path: Path, known: Mapping[str, Collection[str]]) -> Tables:
     return tables
 
 
+def write_config(path: Path, text: str, *, overwrite: bool) -> None:
+    """Write a settings file.
+
+    Raises:
+        ConfigError: There is one already, and `overwrite` is not set.
+    """
+    from pipelines.images import write_atomically
+
+    if path.exists() and not overwrite:
+        raise ConfigError(f"{path}: exists already; --force replaces it")
+    write_atomically(path, text.encode())
+
+
 def _unknown(kind: str, place: str, name: str, known: Collection[str]) -> str:
     nearest = get_close_matches(name, known, n=1, cutoff=0)
     return f"unknown {kind} {place}; the nearest valid {kind} is {nearest[0]}"

@@ -1,0 +1,65 @@
+# make demo   segments examples/photos with the weights that come with banet
+# make test   runs the tests
+# make check  runs all that CI runs
+# make docs   writes docs/cli.md anew from the commands
+# Each sets up .venv itself; all that is needed is Python 3.11 or newer, as python3 or as
+# `make PYTHON=/path/to/python demo`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
+INSTALLED := $(VENV)/.installed
+DEVELOPED := $(VENV)/.developed
+
+# Two test processes on a small machine would otherwise fight for its cores.
+export OMP_NUM_THREADS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types imports wheel docs clean
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "banet needs Python 3.11 or newer; $(PYTHON) is" \
+			"$$($(PYTHON) --version 2>&1 || true)." \
+			"Name another: make PYTHON=python3.12 demo" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable .
+	@touch $@
+
+$(DEVELOPED): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[dev]'
+	@touch $(INSTALLED) $@
+
+demo: $(INSTALLED)
+	$(BIN)/banet segment examples/photos --out demo-output
+	@echo "Look at demo-output/masks and demo-output/composites; demo-output/results.jsonl lists every photo."
+
+test: $(DEVELOPED)
+	$(BIN)/python -m pytest
+
+lint: $(DEVELOPED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEVELOPED)
+	$(BIN)/mypy
+
+imports: $(DEVELOPED)
+	$(BIN)/lint-imports
+
+wheel: $(DEVELOPED)
+	.ci/check-wheel $(BIN)/python
+
+check: lint types imports wheel test
+
+docs: $(DEVELOPED)
+	$(BIN)/python docs/generate_cli.py
+
+clean:
+	rm -rf $(VENV) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

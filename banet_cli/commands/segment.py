@@ -1,0 +1,56 @@
+"""`banet segment`."""
+
+from banet_cli import options
+from banet_cli.console import Console
+
+
+def segment(
+    inputs: options.Inputs,
+    *,
+    out: options.OutputFolder = None,
+    weights: options.Weights = "banet-64",
+    composite: options.CompositeOption = "transparent",
+    background: options.Background = None,
+    composite_format: options.CompositeFormatOption = "png",
+    mask: options.MaskOption = "soft",
+    threshold: options.Threshold = 0.5,
+    size: options.WorkingSize = None,
+    precision: options.PrecisionOption = "auto",
+    device: options.Device = "auto",
+    max_failures: options.MaxFailures = None,
+    force: options.Force = False,
+    dry_run: options.DryRun = False,
+    workers: options.Workers = None,
+    scheduler: options.Scheduler = None,
+    config: options.Config = None,
+    json: options.Json = False,
+    log_format: options.LogFormatOption = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Cut the people out of photos: masks, composites and a ledger."""
+    from pipelines.segment import SegmentOptions
+    from pipelines.segment import segment as run
+
+    console = Console(json=json, log_format=log_format, quiet=quiet, verbose=verbose)
+    settings = SegmentOptions(
+        inputs=tuple(inputs),
+        out=out,
+        weights=weights,
+        composite=composite,
+        background=background,
+        composite_format=composite_format,
+        mask=mask,
+        threshold=threshold,
+        size=size,
+        precision=precision,
+        device=device,
+        max_failures=max_failures,
+        force=force,
+        dry_run=dry_run,
+        workers=workers,
+        scheduler=scheduler,
+    )
+    with console.progress() as progress:
+        summary = run(settings, progress=progress)
+    console.finish(summary)

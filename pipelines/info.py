@@ -1,0 +1,84 @@
+"""`banet info`: versions, devices, codecs and shipped weights."""
+
+import os
+import platform
+from importlib.metadata import version
+
+import torch
+from PIL import features
+
+from pipelines import __version__
+from pipelines.checkpoints import SHIPPED_WEIGHTS, load_weights
+from pipelines.devices import precision_name, resolve_device, resolve_precision
+from pipelines.errors import WeightsError
+from pipelines.images import PHOTO_EXTENSIONS
+
+PACKAGES = (
+    "dask",
+    "distributed",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+    "safetensors",
+    "torch",
+    "typer",
+    "zarr",
+)
+CODECS = ("jpg", "libjpeg_turbo", "webp", "avif", "libtiff", "jpg_2000", "littlecms2")
+
+
+def describe_installation() -> dict[str, object]:
+    """Return what a bug report needs, ready for JSON."""
+    return {
+        "versions": versions(),
+        "devices": devices(),
+        "photos": " ".join(sorted(PHOTO_EXTENSIONS)),
+        "codecs": {name: _codec(name) for name in CODECS},
+        "weights": [shipped_weights(name) for name in SHIPPED_WEIGHTS],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of banet, Python, the system and the packages that matter."""
+    return {
+        "banet": __version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def devices() -> list[dict[str, object]]:
+    """Return what `--device` can name here, with the precision that `auto` takes on each."""
+    names = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        names.append("mps")
+    return [_device(name) for name in names]
+
+
+def shipped_weights(name: str) -> dict[str, object]:
+    """Return the facts about weights of this package, or why they cannot be used."""
+    try:
+        weights = load_weights(name)
+    except WeightsError as error:
+        return {"name": name, "error": str(error)}
+    return {
+        "name": name,
+        "model": weights.info.model,
+        "size": weights.info.size,
+        "sha256": weights.sha256,
+        "licence": weights.info.licence,
+    }
+
+
+def _device(name: str) -> dict[str, object]:
+    device = resolve_device(name)
+    description = f"{os.cpu_count()} cores" if name == "cpu" else name
+    if device.type == "cuda":
+        description = torch.cuda.get_device_name(device)
+    precision = precision_name(resolve_precision("auto", device))
+    return {"device": name, "description": description, "precision": precision}
+
+
+def _codec(name: str) -> str:
+    return str(features.version(name) or features.check(name))

@@ -43,7 +43,9 @@ class SemanticBranch(nn.Module):
         in_channels = stem_channels[1]
         for index, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             entry = Bottleneck(in_channels, width, stride=2 if index else 1)
-            stages.append(nn.Sequential(entry, *(Bottleneck(width, width) for _ in range(1, depth))))
+            stages.append(
+                nn.Sequential(entry, *(Bottleneck(width, width) for _ in range(1, depth)))
+            )
             in_channels = width
         self.stages = nn.ModuleList(stages)  # 1/4, 1/8, 1/16, 1/32
         deep_to_shallow = list(reversed(widths))

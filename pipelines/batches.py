@@ -1,0 +1,132 @@
+"""Training batches: held in memory, augmented ahead of the training step in threads."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipelines.augment import TrainingView, augment
+from pipelines.images import Pixels
+from pipelines.recipes import Recipe, Stage
+
+PREFETCHED_BATCHES = 4
+
+
+class Batch(NamedTuple):
+    """What a training step needs; images in [0, 1], masks in [0, 1], the others in {0, 1}.
+
+    Attributes:
+        image: (B, 3, H, W) float32, RGB, not normalised.
+        mask: (B, 1, H, W) float32.
+        boundary: (B, 1, H, W) float32.
+        valid: (B, 1, H, W) float32, 0 beyond the frame of the photo.
+    """
+
+    image: Tensor
+    mask: Tensor
+    boundary: Tensor
+    valid: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        """Move all tensors to a device."""
+        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """The training photos of one dataset, in memory, without the padding of their frames.
+
+    Attributes:
+        photos: RGB (H, W, 3) uint8 and mask (H, W) uint8 of every sample.
+        canonical_width: W of Eq. 1 at 512 pixels.
+    """
+
+    photos: list[tuple[Pixels, Pixels]]
+    canonical_width: float
+
+
+class BatchSource:
+    """Yields the batches of a recipe.
+
+    Every batch is a pure function of the seed and the iteration's number, so that a resumed run
+    sees what an uninterrupted one would have seen, without any state being kept.
+
+    Args:
+        datasets: What to draw from.
+        recipe: Says how, stage by stage.
+        seed: Of all randomness.
+    """
+
+    def __init__(self, datasets: list[TrainingSet], recipe: Recipe, *, seed: int) -> None:
+        self._datasets = datasets
+        self._recipe = recipe
+        self._seed = seed
+
+    def batches(self, first: int, *, threads: int) -> Iterator[Batch]:
+        """Yield the batches from iteration `first` to the end, made ahead in `threads` threads."""
+        with ThreadPoolExecutor(threads, thread_name_prefix="augment") as executor:
+            pending: deque[Future[Batch]] = deque()
+            remaining = iter(range(first, self._recipe.iterations))
+            for iteration in remaining:
+                pending.append(executor.submit(self.batch, iteration))
+                if len(pending) > PREFETCHED_BATCHES:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+
+    def batch(self, iteration: int) -> Batch:
+        """Make the batch of one iteration, counted from 0."""
+        stage, position = self._recipe.stage_at(iteration)
+        rng = np.random.default_rng((self._seed, iteration))
+        tall, wide = stage.shapes[rng.integers(len(stage.shapes))]
+        pool = self._pool(stage)
+        views = [
+            augment(
+                *pool[index][0],
+                height=round(tall * stage.size),
+                width=round(wide * stage.size),
+                augmentation=stage.augmentation,
+                canonical_width=pool[index][1],
+                rng=rng,
+            )
+            for index in self._indices(len(pool), position, stage.batch_size)
+        ]
+        return _stack(views)
+
+    def _pool(self, stage: Stage) -> list[tuple[tuple[Pixels, Pixels], float]]:
+        chosen = [
+            self._datasets[position - 1 if position > 0 else position]
+            for position in stage.datasets
+        ] or self._datasets
+        return [(photo, each.canonical_width) for each in chosen for photo in each.photos]
+
+    def _indices(self, count: int, position: int, batch_size: int) -> list[int]:
+        """Walk through one random permutation per epoch."""
+        steps = range(position * batch_size, (position + 1) * batch_size)
+        epochs = {
+            epoch: self._permutation(count, epoch) for epoch in {step // count for step in steps}
+        }
+        return [int(epochs[step // count][step % count]) for step in steps]
+
+    def _permutation(self, count: int, epoch: int) -> NDArray[np.int64]:
+        return np.random.default_rng((self._seed, count, epoch)).permutation(count)
+
+
+def _stack(views: list[TrainingView]) -> Batch:
+    def plane(name: str, scale: float) -> Tensor:
+        stacked = np.stack([getattr(view, name) for view in views])
+        return torch.from_numpy(stacked).unsqueeze(1).float().div_(scale)
+
+    images = torch.from_numpy(np.stack([view.image for view in views]))
+    return Batch(
+        image=images.permute(0, 3, 1, 2).float().div_(255),  # channels-last strides are kept
+        mask=plane("mask", 255),
+        boundary=plane("boundary", 1),
+        valid=plane("valid", 1),
+    )

@@ -1,0 +1,462 @@
+"""`banet prepare`: photos with masks in, a zarr store of training samples out.
+
+Two passes over the source. The first reads, checks and hashes every pair, so that the number of
+samples, the duplicates and the splits are known; the second writes whole shards in parallel.
+"""
+
+import hashlib
+import json
+import logging
+from collections import Counter
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Literal
+
+from pipelines.boundary import CANNY_THRESHOLDS, CANONICAL_SIZE, boundary_target
+from pipelines.errors import BanetError, ConfigError, PhotoError, StoreError
+from pipelines.frames import FITS, Fit, fit_frame
+from pipelines.images import Pixels, decode_photo, read_bytes, write_atomically
+from pipelines.masks import read_mask
+from pipelines.parallel import Pool, open_pool
+from pipelines.progress import Progress, SilentProgress
+from pipelines.sources import FORMATS, Sample, discover_samples
+from pipelines.sources.crops import add_crops
+from pipelines.store import (
+    SAMPLES_PER_SHARD,
+    SPLITS,
+    StoredSample,
+    create_store,
+    is_store,
+    open_store,
+    shard_starts,
+    write_shard,
+)
+
+Status = Literal["stored", "duplicate", "missing", "failed"]
+
+MINIMUM_SIZE = 32
+PAIRS_PER_TASK = 8
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareOptions:
+    """What to prepare and how; the options of the command of the same name.
+
+    Attributes:
+        source: Folder of the source dataset.
+        dataset: Path of the store to write.
+        format: Layout of the source, or `auto`.
+        size: Side S of the stored frames in pixels.
+        fit: How a photo is fitted into the frame.
+        canonical_width: W of Eq. 1 in pixels at a frame of 512.
+        canny: Thresholds of the edge detector.
+        split: Shares of train, val and test; a list of the dataset's own wins.
+        crops: CSV file of boxes that become samples of their own, see `sources.crops`.
+        check: Examine the source and write nothing.
+        force: Replace a store that was made from other inputs or with other options.
+        max_failures: Stop if more pairs than this fail; None for no limit.
+        workers: Local worker threads; None for one per core, 0 for none.
+        scheduler: Address of an existing Dask scheduler.
+
+    Raises:
+        ConfigError: Some values make no sense; all of them are named.
+    """
+
+    source: Path
+    dataset: Path
+    format: str = "auto"
+    size: int = 512
+    fit: Fit = "letterbox"
+    canonical_width: float = 50.0
+    canny: tuple[float, float] = CANNY_THRESHOLDS
+    split: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    crops: Path | None = None
+    check: bool = False
+    force: bool = False
+    max_failures: int | None = None
+    workers: int | None = None
+    scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        mistakes = [
+            message
+            for wrong, message in (
+                (
+                    self.format not in {"auto", *FORMATS},
+                    f"--format {self.format}: use auto, {', '.join(FORMATS)}",
+                ),
+                (self.size < MINIMUM_SIZE, f"--size {self.size}: at least {MINIMUM_SIZE}"),
+                (self.fit not in FITS, f"--fit {self.fit}: use {', '.join(FITS)}"),
+                (
+                    self.canonical_width <= 0,
+                    f"--canonical-width {self.canonical_width}: must be positive",
+                ),
+                (
+                    not 0 <= self.canny[0] <= self.canny[1],
+                    f"--canny {self.canny[0]:g},{self.canny[1]:g}: need 0 <= LOW <= HIGH",
+                ),
+                (
+                    min(self.split) < 0 or abs(sum(self.split) - 1) > 1e-6,
+                    f"--split {','.join(f'{share:g}' for share in self.split)}: three shares of "
+                    "train, val and test that add up to 1",
+                ),
+                (
+                    self.max_failures is not None and self.max_failures < 0,
+                    f"--max-failures {self.max_failures}: must not be negative",
+                ),
+            )
+            if wrong
+        ]
+        if mistakes:
+            raise ConfigError("; ".join(mistakes))
+
+    def stored_parameters(self) -> dict[str, object]:
+        """Return the options that shape the store's content, JSON-serialisable."""
+        return {
+            "size": self.size,
+            "fit": self.fit,
+            "canonical_width": self.canonical_width,
+            "canny": list(self.canny),
+            "split_shares": list(self.split),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRow:
+    """What became of one listed sample; a line of `DATASET.report.jsonl`.
+
+    Attributes:
+        reason: Why it is missing or failed, or which sample it duplicates.
+        convention: How its mask writes "person", see `masks.read_mask`.
+        mask_sha256: Of the mask's file, so that a changed mask is noticed.
+    """
+
+    name: str
+    status: Status
+    photo: str
+    mask: str
+    crop: tuple[int, int, int, int] | None = None
+    reason: str = ""
+    split: str = ""
+    sha256: str = ""
+    mask_sha256: str = ""
+    convention: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareSummary:
+    """The accounting of one run; `discovered` is the sum of the four statuses."""
+
+    discovered: int
+    stored: int
+    duplicates: int
+    missing: int
+    failed: int
+    splits: dict[str, int]
+    seconds: float
+    format: str
+    problems: tuple[ReportRow, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 3 if some pairs failed."""
+        return 3 if self.failed else 0
+
+    def as_json(self) -> dict[str, object]:
+        """Return the JSON summary of the command."""
+        summary = asdict(self)
+        summary["problems"] = [
+            {"name": row.name, "status": row.status, "reason": row.reason} for row in self.problems
+        ]
+        return summary
+
+
+def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> PrepareSummary:
+    """Make a store of training samples out of a source dataset.
+
+    Beside the store, `DATASET.report.jsonl` says what became of every listed sample. A store that
+    is there already and was made from the same files with the same options is left as it is.
+
+    Raises:
+        ConfigError: An option makes no sense.
+        InputError: The source is missing or of an unknown layout.
+        StoreError: Something else is at the dataset's path, or no sample could be stored.
+        BanetError: More than `max_failures` pairs failed.
+    """
+    started = perf_counter()
+    progress = progress or SilentProgress()
+    _refuse_foreign_target(options.dataset)
+    source_format, samples = discover_samples(options.source, options.format)
+    if options.crops is not None:
+        samples = add_crops(samples, options.crops)
+    logger.info("%s: %d samples listed, layout %s", options.source, len(samples), source_format)
+    with open_pool(workers=options.workers, scheduler=options.scheduler) as pool:
+        rows = _settle(samples, _examine_all(samples, pool, progress), options.split)
+        summary = _summarise(rows, source_format, started)
+        if options.check:
+            return summary
+        _refuse_failures(summary, options)
+        if not _is_current(options, rows):
+            _write_store(samples, rows, options, summary, pool, progress)
+    _write_report(options.dataset, rows)
+    return _summarise(rows, source_format, started)
+
+
+def report_path(dataset: Path) -> Path:
+    """Return the path of the report beside a store: `photos.zarr` to `photos.report.jsonl`."""
+    return dataset.with_name(f"{dataset.name.removesuffix('.zarr')}.report.jsonl")
+
+
+def split_of(sha256: str, shares: tuple[float, float, float], listed: str | None) -> str:
+    """Choose the split of a photo by its content, so that equal photos never part.
+
+    Args:
+        sha256: Hexadecimal hash of the photo's file.
+        shares: Of train, val and test, adding up to 1.
+        listed: Split by the dataset's own list. `test` stays; what is listed for training is
+            divided between train and val, in their proportion.
+    """
+    if listed == "test":
+        return "test"
+    train, val, test = shares
+    if listed == "train" and train + val > 0:
+        train, val, test = train / (train + val), val / (train + val), 0.0
+    position = int(sha256[:12], 16) / 16**12
+    if position < train:
+        return "train"
+    return "val" if position < train + val or test == 0 else "test"
+
+
+def _refuse_foreign_target(dataset: Path) -> None:
+    if dataset.exists() and not is_store(dataset):
+        raise StoreError(
+            f"{dataset}: exists and is no dataset of banet's; name another path or remove it"
+        )
+
+
+def _examine_all(samples: list[Sample], pool: Pool, progress: Progress) -> dict[str, ReportRow]:
+    batches = [samples[i : i + PAIRS_PER_TASK] for i in range(0, len(samples), PAIRS_PER_TASK)]
+    rows: dict[str, ReportRow] = {}
+    progress.start("checking", len(samples))
+    for batch in pool.map(_examine, batches):
+        rows.update((row.name, row) for row in batch)
+        progress.advance(len(batch))
+    progress.finish()
+    return rows
+
+
+def _examine(samples: list[Sample]) -> list[ReportRow]:
+    """Check pairs; a good one gets the status `stored`, before duplicates are known."""
+    return [_examine_pair(sample) for sample in samples]
+
+
+def _examine_pair(sample: Sample) -> ReportRow:
+    row = partial(
+        ReportRow,
+        name=sample.name,
+        photo=str(sample.photo),
+        mask=str(sample.mask),
+        crop=sample.crop,
+        split=sample.split or "",
+    )
+    for kind, path in (("photo", sample.photo), ("mask", sample.mask)):
+        if not path.exists():
+            return row(status="missing", reason=f"{kind} {path} does not exist")
+    try:
+        content = read_bytes(sample.photo)
+        photo = decode_photo(content).pixels
+    except PhotoError as error:
+        return row(status="failed", reason=f"photo {sample.photo}: {error}")
+    try:
+        mask, convention = read_mask(sample.mask)
+        _crop_pair(photo, mask, sample.crop)
+        mask_sha256 = hashlib.sha256(read_bytes(sample.mask)).hexdigest()
+    except PhotoError as error:
+        return row(status="failed", reason=f"mask {sample.mask}: {error}")
+    return row(
+        status="stored",
+        sha256=hashlib.sha256(content).hexdigest(),
+        mask_sha256=mask_sha256,
+        convention=convention,
+    )
+
+
+def _crop_pair(
+    photo: Pixels, mask: Pixels, crop: tuple[int, int, int, int] | None
+) -> tuple[Pixels, Pixels]:
+    """Cut the box of a sample out of photo and mask, which must be of one size."""
+    height, width = photo.shape[:2]
+    if mask.shape != (height, width):
+        raise PhotoError(
+            f"{mask.shape[1]} x {mask.shape[0]} pixels, but its photo has {width} x {height}"
+        )
+    if crop is None:
+        return photo, mask
+    x0, y0, x1, y1 = crop
+    if x1 > width or y1 > height:
+        raise PhotoError(f"the crop {x0},{y0},{x1},{y1} leaves the photo of {width} x {height}")
+    return photo[y0:y1, x0:x1], mask[y0:y1, x0:x1]
+
+
+def _settle(
+    samples: list[Sample], examined: dict[str, ReportRow], shares: tuple[float, float, float]
+) -> list[ReportRow]:
+    """Order the rows as the source lists them, mark duplicates and choose splits."""
+    first: dict[tuple[object, ...], str] = {}
+    rows = []
+    for sample in samples:
+        values = asdict(examined[sample.name])
+        if values["status"] == "stored":
+            original = first.setdefault((values["sha256"], sample.crop), sample.name)
+            if original != sample.name:
+                values |= {"status": "duplicate", "reason": f"same photo as {original}"}
+            values["split"] = split_of(values["sha256"], shares, sample.split)
+        rows.append(ReportRow(**values))
+    return rows
+
+
+def _summarise(rows: list[ReportRow], source_format: str, started: float) -> PrepareSummary:
+    statuses = Counter(row.status for row in rows)
+    splits = Counter(row.split for row in rows if row.status == "stored")
+    return PrepareSummary(
+        discovered=len(rows),
+        stored=statuses["stored"],
+        duplicates=statuses["duplicate"],
+        missing=statuses["missing"],
+        failed=statuses["failed"],
+        splits={name: splits[name] for name in SPLITS},
+        seconds=round(perf_counter() - started, 3),
+        format=source_format,
+        problems=tuple(row for row in rows if row.status != "stored"),
+    )
+
+
+def _refuse_failures(summary: PrepareSummary, options: PrepareOptions) -> None:
+    if options.max_failures is not None and summary.failed > options.max_failures:
+        first = next(row for row in summary.problems if row.status == "failed")
+        raise BanetError(
+            f"{options.source}: {summary.failed} pairs failed, --max-failures allows "
+            f"{options.max_failures}; nothing was written. The first: {first.reason}"
+        )
+    if summary.stored == 0:
+        reasons = {row.reason for row in summary.problems}
+        raise StoreError(
+            f"{options.source}: none of {summary.discovered} pairs can be stored, nothing was "
+            f"written. For example: {sorted(reasons)[0]}"
+        )
+
+
+def _fingerprint(options: PrepareOptions, rows: list[ReportRow]) -> str:
+    """Hash all that determines the content of a store."""
+    stored = [
+        (row.name, row.sha256, row.mask_sha256, row.crop, row.split)
+        for row in rows
+        if row.status == "stored"
+    ]
+    content = json.dumps([options.stored_parameters(), stored], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _is_current(options: PrepareOptions, rows: list[ReportRow]) -> bool:
+    """Tell whether the store is there already; refuse to replace another one without --force."""
+    if not options.dataset.exists() or options.force:
+        return False
+    if open_store(options.dataset).attributes.get("fingerprint") == _fingerprint(options, rows):
+        logger.info("%s: up to date", options.dataset)
+        return True
+    raise StoreError(
+        f"{options.dataset}: exists, made from other files or with other options; add --force to "
+        "replace it or name another path"
+    )
+
+
+def _write_store(
+    samples: list[Sample],
+    rows: list[ReportRow],
+    options: PrepareOptions,
+    summary: PrepareSummary,
+    pool: Pool,
+    progress: Progress,
+) -> None:
+    chosen = [
+        (sample, row) for sample, row in zip(samples, rows, strict=True) if row.status == "stored"
+    ]
+    attributes: dict[str, object] = {
+        **options.stored_parameters(),
+        "source": options.source.name,
+        "format": summary.format,
+        "counts": {"stored": summary.stored, **summary.splits},
+        "licence": _licence_text(options.source),
+        "fingerprint": _fingerprint(options, rows),
+    }
+    progress.start("writing", len(chosen))
+    with create_store(
+        options.dataset, count=len(chosen), size=options.size, attributes=attributes
+    ) as folder:
+        write = partial(_write_shard_of, folder.resolve(), options)
+        tasks = (
+            (start, chosen[start : start + SAMPLES_PER_SHARD])
+            for start in shard_starts(len(chosen))
+        )
+        for written in pool.map(write, tasks):
+            progress.advance(written)
+    progress.finish()
+
+
+def _write_shard_of(
+    folder: Path, options: PrepareOptions, task: tuple[int, list[tuple[Sample, ReportRow]]]
+) -> int:
+    start, chosen = task
+    samples = [_stored_sample(sample, row, options) for sample, row in chosen]
+    write_shard(folder, start, samples)
+    return len(samples)
+
+
+def _stored_sample(sample: Sample, row: ReportRow, options: PrepareOptions) -> StoredSample:
+    try:
+        content = read_bytes(sample.photo)
+        photo, mask = _crop_pair(
+            decode_photo(content).pixels, read_mask(sample.mask)[0], sample.crop
+        )
+    except PhotoError as error:
+        raise StoreError(
+            f"{sample.photo}: changed while the dataset was being made ({error}); run it again"
+        ) from error
+    if hashlib.sha256(content).hexdigest() != row.sha256:
+        raise StoreError(f"{sample.photo}: changed while the dataset was being made; run it again")
+    image, mask, valid = fit_frame(photo, mask, size=options.size, fit=options.fit)
+    y, x, height, width = valid
+    inside = slice(y, y + height), slice(x, x + width)
+    boundary = mask * 0
+    boundary[inside], kernel_size = boundary_target(
+        mask[inside],
+        canonical_width=options.canonical_width * options.size / CANONICAL_SIZE,
+        canny=options.canny,
+    )
+    return StoredSample(
+        image=image,
+        mask=mask,
+        boundary=boundary,
+        kernel_size=kernel_size,
+        valid=valid,
+        split=SPLITS.index(row.split),
+        name=sample.name,
+        sha256=row.sha256,
+    )
+
+
+def _licence_text(source: Path) -> str:
+    """Return the licence that lies in the source folder, empty if there is none."""
+    for name in ("LICENSE", "LICENSE.txt", "LICENCE", "LICENCE.txt", "LICENSE.md"):
+        if (source / name).is_file():
+            return (source / name).read_text(encoding="utf-8", errors="replace")
+    return ""
+
+
+def _write_report(dataset: Path, rows: list[ReportRow]) -> None:
+    lines = "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
+    write_atomically(report_path(dataset), lines.encode())

@@ -1,0 +1,138 @@
+"""The folder of a training run: configuration, metrics, pictures, result."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import tomli_w
+
+from pipelines.errors import ConfigError, InputError
+from pipelines.images import Pixels, encode, fitted_size, resize, write_atomically
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+PREVIEW_PHOTOS = 6
+PREVIEW_SIZE = 256
+
+_FREE_TO_CHANGE = frozenset({"resume", "device", "out"})
+
+
+class RunLog:
+    """Writes what a run leaves behind; a context manager.
+
+    Args:
+        folder: Of the run.
+        config: Plain values that define the run.
+        resume: Whether the folder may hold an earlier part of the same run.
+
+    Raises:
+        InputError: The folder holds a run and `resume` is not set.
+        ConfigError: The earlier part was made with other options.
+    """
+
+    def __init__(self, folder: Path, config: Mapping[str, Any], *, resume: bool) -> None:
+        self.folder = folder
+        self.last = folder / "last"
+        self.weights = folder / "weights.safetensors"
+        self._config = _without_none(config)
+        self._refuse_other_run(resume=resume)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self._config_path, tomli_w.dumps(self._config).encode())
+
+    def __enter__(self) -> Self:
+        from torch.utils.tensorboard import SummaryWriter  # slow to import
+
+        self._events: SummaryWriter = SummaryWriter(str(self.folder / "events"))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._events.close()
+
+    def rewind(self, iteration: int) -> None:
+        """Drop what was logged after the checkpoint that the run goes on from."""
+        if self._metrics_path.is_file():
+            kept = [
+                line
+                for line in self._metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)
+                if line.endswith("\n") and json.loads(line)["iteration"] <= iteration
+            ]
+            write_atomically(self._metrics_path, "".join(kept).encode())
+
+    def scalars(self, iteration: int, values: Mapping[str, float]) -> None:
+        """Append numbers to `metrics.jsonl` and to the TensorBoard events."""
+        with self._metrics_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"iteration": iteration, **values}) + "\n")
+        for name, value in values.items():
+            self._events.add_scalar(name, value, iteration)
+
+    def preview(self, iteration: int, rows: list[tuple[Pixels, Pixels]]) -> None:
+        """Write a sheet of photos (H, W, 3) with their soft masks (H, W), one column each."""
+        columns = [_preview_column(photo, mask) for photo, mask in rows]
+        height = max(column.shape[0] for column in columns)
+        sheet = np.concatenate(
+            [np.pad(column, ((0, height - column.shape[0]), (0, 0), (0, 0))) for column in columns],
+            axis=1,
+        )
+        folder = self.folder / "previews"
+        folder.mkdir(exist_ok=True)
+        write_atomically(folder / f"{iteration:07d}.jpg", encode(sheet, "jpg"))
+
+    def finish(self, summary: Mapping[str, object]) -> None:
+        """Write `run.json`."""
+        content = json.dumps({"config": self._config, **summary}, indent=2)
+        write_atomically(self.folder / "run.json", content.encode())
+
+    @property
+    def _config_path(self) -> Path:
+        return self.folder / "config.toml"
+
+    @property
+    def _metrics_path(self) -> Path:
+        return self.folder / "metrics.jsonl"
+
+    def _refuse_other_run(self, *, resume: bool) -> None:
+        if not self._config_path.is_file():
+            return
+        if not resume:
+            raise InputError(
+                f"{self.folder}: holds a training run; add --resume to go on with it, or name "
+                "another folder with --out"
+            )
+        import tomllib
+
+        earlier = tomllib.loads(self._config_path.read_text(encoding="utf-8"))
+        changed = [
+            key
+            for key in sorted(earlier.keys() | self._config.keys())
+            if key not in _FREE_TO_CHANGE and earlier.get(key) != self._config.get(key)
+        ]
+        if changed:
+            raise ConfigError(
+                f"{self.folder}: cannot resume, the run was started with other values of "
+                f"{', '.join(changed)} (see config.toml there)"
+            )
+
+
+def _preview_column(photo: Pixels, mask: Pixels) -> Pixels:
+    height, width = fitted_size(height=photo.shape[0], width=photo.shape[1], long_side=PREVIEW_SIZE)
+    photo = resize(photo, height=height, width=width)
+    alpha = resize(mask, height=height, width=width)[..., None] / 255
+    cutout = (photo * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    return np.concatenate((photo, cutout))
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_none(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_without_none(item) for item in value]
+    return value

@@ -1,0 +1,241 @@
+"""The dataset store: the only module that knows zarr.
+
+A store is a zarr v3 group with one chunk per sample and many samples per shard. It is written
+aside and renamed when it is complete, so that a store that can be opened is whole. Its arrays are
+described in `ARRAYS`; its attributes hold the schema version and all parameters it was made with.
+"""
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import ZstdCodec
+from zarr.errors import UnstableSpecificationWarning
+
+from pipelines.errors import StoreError
+from pipelines.images import Pixels
+
+SCHEMA = "banet-dataset"
+SCHEMA_VERSION = 1
+
+SAMPLES_PER_SHARD = 64
+"""A shard is written whole, from memory: 50 MB at 512 x 512."""
+
+SPLITS = ("train", "val", "test")
+"""Names of the values 0, 1, 2 of the array `split`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArraySpec:
+    """Type and extent of one array, apart from its first axis, which is the sample."""
+
+    dtype: str
+    frame: bool = False
+    trailing: tuple[int, ...] = ()
+    axes: tuple[str, ...] = ()
+
+
+ARRAYS: dict[str, ArraySpec] = {
+    "image": ArraySpec(dtype="uint8", frame=True, trailing=(3,), axes=("channel",)),
+    "mask": ArraySpec(dtype="uint8", frame=True),
+    "boundary": ArraySpec(dtype="uint8", frame=True),
+    "kernel_size": ArraySpec(dtype="uint16"),
+    "valid": ArraySpec(dtype="int16", trailing=(4,), axes=("box",)),
+    "split": ArraySpec(dtype="uint8"),
+    "name": ArraySpec(dtype="string"),
+    "sha256": ArraySpec(dtype="string"),
+}
+"""`image` is RGB; `mask` 0-255; `boundary` 0 or 1; `kernel_size` is K of Eq. 1; `valid` holds y, x,
+height and width of the photo inside the frame; `split` indexes `SPLITS`; `sha256` is that of the
+photo's file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredSample:
+    """One sample as the store holds it; `valid` is y, x, height, width inside the frame.
+
+    Attributes:
+        image: RGB frame, (S, S, 3) uint8.
+        mask: (S, S) uint8, 0-255.
+        boundary: (S, S) uint8 in {0, 1}.
+    """
+
+    image: Pixels
+    mask: Pixels
+    boundary: Pixels
+    kernel_size: int
+    valid: tuple[int, int, int, int]
+    split: int
+    name: str
+    sha256: str
+
+    def cropped(self) -> tuple[Pixels, Pixels]:
+        """Return photo (H, W, 3) and mask (H, W) without the padding of the frame."""
+        y, x, height, width = self.valid
+        inside = slice(y, y + height), slice(x, x + width)
+        return self.image[inside], self.mask[inside]
+
+
+class Store:
+    """A complete store, opened for reading."""
+
+    def __init__(self, path: Path, group: zarr.Group) -> None:
+        self.path = path
+        self.attributes: Mapping[str, object] = dict(group.attrs)
+        self._group = group
+        self.splits: NDArray[np.uint8] = np.asarray(self._array("split")[:], dtype=np.uint8)
+
+    def __len__(self) -> int:
+        return len(self.splits)
+
+    def indices(self, split: str) -> list[int]:
+        """Return the positions of the samples of a split; `all` means every one."""
+        if split == "all":
+            return list(range(len(self)))
+        return np.flatnonzero(self.splits == SPLITS.index(split)).tolist()
+
+    def samples(self, indices: list[int]) -> Iterator[StoredSample]:
+        """Yield the samples at these positions, in this order."""
+        small = {name: self._array(name)[:] for name, spec in ARRAYS.items() if not spec.frame}
+        for index in indices:
+            yield StoredSample(
+                image=np.asarray(self._array("image")[index], dtype=np.uint8),
+                mask=np.asarray(self._array("mask")[index], dtype=np.uint8),
+                boundary=np.asarray(self._array("boundary")[index], dtype=np.uint8),
+                kernel_size=int(small["kernel_size"][index]),
+                valid=tuple(int(value) for value in small["valid"][index]),  # type: ignore[arg-type]
+                split=int(small["split"][index]),
+                name=str(small["name"][index]),
+                sha256=str(small["sha256"][index]),
+            )
+
+    def _array(self, name: str) -> zarr.Array:
+        array = self._group[name]
+        if not isinstance(array, zarr.Array):
+            raise StoreError(f"{self.path}: {name!r} is no array; prepare the dataset again")
+        return array
+
+
+def open_store(path: Path) -> Store:
+    """Open a complete store.
+
+    Raises:
+        StoreError: It is missing, no store of banet's, damaged, or of a newer version.
+    """
+    if not path.exists():
+        raise StoreError(f"{path}: no such dataset; make it with `banet prepare SOURCE {path}`")
+    try:
+        group = zarr.open_group(path, mode="r", zarr_format=3)
+    except (FileNotFoundError, ValueError, KeyError, OSError) as error:
+        raise StoreError(f"{path}: not a zarr v3 dataset; make one with `banet prepare`") from error
+    if group.attrs.get("schema") != SCHEMA:
+        raise StoreError(f"{path}: a zarr group, but not a dataset made by `banet prepare`")
+    version = group.attrs.get("schema_version")
+    if not isinstance(version, int) or version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path}: dataset of schema version {version}, this banet reads up to "
+            f"{SCHEMA_VERSION}; upgrade banet or prepare the dataset again"
+        )
+    missing = [name for name in ARRAYS if name not in group]
+    if missing:
+        raise StoreError(f"{path}: damaged, lacks {', '.join(missing)}; prepare it again")
+    return Store(path, group)
+
+
+def is_store(path: Path) -> bool:
+    """Tell whether `path` holds a complete store of banet's, of whatever version."""
+    try:
+        return zarr.open_group(path, mode="r", zarr_format=3).attrs.get("schema") == SCHEMA
+    except (FileNotFoundError, ValueError, KeyError, OSError):
+        return False
+
+
+@contextmanager
+def create_store(
+    path: Path, *, count: int, size: int, attributes: Mapping[str, object]
+) -> Iterator[Path]:
+    """Create the arrays of a store aside; rename it to `path` when the block ends well.
+
+    Args:
+        path: Where the complete store will be; a store that is there is replaced.
+        count: Number of samples.
+        size: Height and width S of the frame.
+        attributes: Facts to keep, JSON-serialisable.
+
+    Yields:
+        The folder to pass to `write_shard`.
+    """
+    aside = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(aside, ignore_errors=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    group = zarr.create_group(aside, zarr_format=3)
+    group.attrs.update({"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **attributes})
+    for name, spec in ARRAYS.items():
+        _create_array(group, name, spec, count=count, size=size)
+    try:
+        yield aside
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    if path.exists():
+        replaced = path.with_name(f".{path.name}.replaced")
+        shutil.rmtree(replaced, ignore_errors=True)
+        path.rename(replaced)
+        aside.rename(path)
+        shutil.rmtree(replaced)
+    else:
+        os.rename(aside, path)
+
+
+def shard_starts(count: int) -> range:
+    """Return the position of the first sample of every shard."""
+    return range(0, count, SAMPLES_PER_SHARD)
+
+
+def write_shard(folder: Path, start: int, samples: list[StoredSample]) -> None:
+    """Write one whole shard.
+
+    Two tasks must never write into the same shard (zarr-developers/zarr-python#3682), hence:
+
+    Args:
+        folder: What `create_store` yielded.
+        start: One of `shard_starts`.
+        samples: All samples of that shard, in order.
+
+    Raises:
+        ValueError: `start` is not the beginning of a shard.
+    """
+    if start % SAMPLES_PER_SHARD or len(samples) > SAMPLES_PER_SHARD:
+        raise ValueError(f"samples {start} to {start + len(samples)} are not one shard")
+    group = zarr.open_group(folder, mode="r+", zarr_format=3)
+    for name, spec in ARRAYS.items():
+        values = [getattr(sample, name) for sample in samples]
+        dtype = object if spec.dtype == "string" else spec.dtype
+        array = group[name]
+        array[start : start + len(samples)] = np.asarray(values, dtype=dtype)  # type: ignore[index]
+
+
+def _create_array(group: zarr.Group, name: str, spec: ArraySpec, *, count: int, size: int) -> None:
+    frame = (size, size) if spec.frame else ()
+    inner = (*frame, *spec.trailing)
+    frame_axes = ("y", "x") if spec.frame else ()
+    with warnings.catch_warnings():
+        # Variable-length strings are not yet in the written specification of zarr v3; every
+        # implementation reads them all the same.
+        warnings.simplefilter("ignore", UnstableSpecificationWarning)
+        group.create_array(
+            name,
+            shape=(count, *inner),
+            dtype=spec.dtype,
+            chunks=(1 if spec.frame else SAMPLES_PER_SHARD, *inner),
+            shards=(SAMPLES_PER_SHARD, *inner) if spec.frame else None,
+            compressors=ZstdCodec(level=1),
+            dimension_names=("sample", *frame_axes, *spec.axes),
+        )

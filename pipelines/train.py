@@ -1,0 +1,358 @@
+"""`banet train`: a store in, weights out.
+
+The run's folder holds `weights.safetensors` (best on validation), `last/` (all that a resume
+needs), `config.toml` (resolved), `metrics.jsonl`, TensorBoard events, preview pictures, `run.json`.
+"""
+
+import json
+import logging
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from torch import nn
+
+from models import MODELS, build_model, normalize
+from models.losses import BANetLoss, LossTerms
+from pipelines.batches import Batch, BatchSource, TrainingSet
+from pipelines.checkpoints import WeightsInfo, load_weights, save_weights
+from pipelines.devices import (
+    Precision,
+    autocast,
+    precision_name,
+    resolve_device,
+    resolve_precision,
+)
+from pipelines.errors import BanetError, ConfigError, InputError
+from pipelines.images import Pixels
+from pipelines.progress import Progress, SilentProgress
+from pipelines.recipes import Recipe, load_recipe
+from pipelines.runlog import PREVIEW_PHOTOS, RunLog
+from pipelines.scoring import Scores, predict_mask, score_photos, summarise
+from pipelines.store import open_store
+from pipelines.trainstate import TrainState
+
+AUGMENT_THREADS = 2
+LOG_EVERY = 20
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """What to train and how; the options of the command of the same name.
+
+    Attributes:
+        datasets: Stores made by `banet prepare`; their training splits are mixed.
+        out: Folder of the run.
+        model: Name in the registry of networks.
+        recipe: Name of a recipe, or path of a TOML file.
+        init: Weights to start from; None starts at random.
+        iterations: Total number of steps instead of the recipe's.
+        batch_size: Instead of the recipe's.
+        size: Longer side of the training views, in pixels, instead of the recipe's.
+        learning_rate: Instead of the recipe's.
+        precision: Arithmetic of the network.
+        seed: Of the initial weights, the order of samples and the augmentation.
+        resume: Go on from `last/` in `out`.
+        device: auto, cpu, cuda, cuda:N or mps.
+
+    Raises:
+        ConfigError: Some values make no sense; all of them are named.
+    """
+
+    datasets: tuple[Path, ...]
+    out: Path
+    model: str = "banet-64"
+    recipe: str = "pretrain"
+    init: str | None = None
+    iterations: int | None = None
+    batch_size: int | None = None
+    size: int | None = None
+    learning_rate: float | None = None
+    precision: Precision = "auto"
+    seed: int = 0
+    resume: bool = False
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        mistakes = []
+        if not self.datasets:
+            mistakes.append("DATASET: name at least one")
+        if self.model not in MODELS:
+            mistakes.append(f"--model {self.model}: use {', '.join(MODELS)}")
+        for option, value, minimum in (
+            ("--iterations", self.iterations, 1),
+            ("--batch-size", self.batch_size, 1),
+            ("--size", self.size, 32),
+            ("--seed", self.seed, 0),
+        ):
+            if value is not None and value < minimum:
+                mistakes.append(f"{option} {value}: at least {minimum}")
+        if self.learning_rate is not None and self.learning_rate <= 0:
+            mistakes.append(f"--learning-rate {self.learning_rate}: must be positive")
+        if mistakes:
+            raise ConfigError("; ".join(mistakes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSummary:
+    """The result of one run.
+
+    Attributes:
+        iterations: Steps that the weights have seen, earlier parts of a resumed run included.
+        best: Iteration and validation scores, by dataset, of `weights`.
+        seconds: Of this part of the run.
+    """
+
+    iterations: int
+    best: dict[str, object]
+    seconds: float
+    weights: Path
+    device: str
+    precision: str
+    exit_code: int = field(default=0, init=False)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the JSON summary of the command."""
+        return {
+            "iterations": self.iterations,
+            "best": self.best,
+            "seconds": self.seconds,
+            "weights": str(self.weights),
+            "device": self.device,
+            "precision": self.precision,
+        }
+
+
+def train(options: TrainOptions, *, progress: Progress | None = None) -> TrainSummary:
+    """Train a network as a recipe says.
+
+    Raises:
+        ConfigError: An option or the recipe makes no sense.
+        StoreError: A dataset cannot be read.
+        InputError: A dataset has no training or no validation samples, or the folder of the run
+            holds another run.
+        WeightsError: `init` cannot be read or is of another network.
+        DeviceError: The device is not there.
+        BanetError: The loss is no longer finite.
+    """
+    started = perf_counter()
+    recipe = load_recipe(options.recipe).with_overrides(
+        iterations=options.iterations,
+        size=options.size,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+    )
+    device = resolve_device(options.device)
+    dtype = resolve_precision(options.precision, device)
+    data = _load_data(options.datasets, recipe)
+    network = _initial_network(options).to(device, memory_format=torch.channels_last)
+    state = TrainState(network, recipe, device=device, dtype=dtype)
+    config = {**_plain(asdict(options)), "resolved_recipe": recipe.as_dict()}
+    with RunLog(options.out, config, resume=options.resume) as log:
+        if options.resume:
+            state.load(log.last)
+            log.rewind(state.iteration)
+        logger.info(
+            "training %s on %s in %s, iteration %d of %d",
+            options.model, device, precision_name(dtype), state.iteration, recipe.iterations,
+        )  # fmt: skip
+        _Trainer(options, recipe, data, state, log, progress or SilentProgress()).run()
+        summary = TrainSummary(
+            iterations=state.iteration,
+            best=state.best,
+            seconds=round(perf_counter() - started, 3),
+            weights=log.weights,
+            device=str(device),
+            precision=precision_name(dtype),
+        )
+        log.finish(summary.as_json())
+    return summary
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Data:
+    training: list[TrainingSet]
+    validation: dict[str, list[tuple[Pixels, Pixels]]]
+    facts: dict[str, object]
+
+
+class _Trainer:
+    def __init__(
+        self,
+        options: TrainOptions,
+        recipe: Recipe,
+        data: _Data,
+        state: TrainState,
+        log: RunLog,
+        progress: Progress,
+    ) -> None:
+        self.options = options
+        self.recipe = recipe
+        self.data = data
+        self.state = state
+        self.log = log
+        self.progress = progress
+        self.batches = BatchSource(data.training, recipe, seed=options.seed)
+
+    def run(self) -> None:
+        """Train to the end of the recipe, validating and saving on the way."""
+        state, recipe = self.state, self.recipe
+        self.progress.start("training", recipe.iterations - state.iteration)
+        for batch in self.batches.batches(state.iteration, threads=AUGMENT_THREADS):
+            terms = self.step(batch.to(state.device))
+            state.iteration += 1
+            if state.iteration % LOG_EVERY == 0:
+                self.record(terms)
+            self.progress.advance(1, f"loss {terms.total.item():.3f}")
+            at_end = state.iteration == recipe.iterations
+            if state.iteration % recipe.validate_every == 0 or at_end:
+                self.validate()
+                state.save(self.log.last)
+        self.progress.finish()
+
+    def step(self, batch: Batch) -> LossTerms:
+        """Take one step of the optimizer."""
+        state = self.state
+        stage, position = self.recipe.stage_at(state.iteration)
+        optimizer = state.optimizer_for(stage, position)
+        criterion = BANetLoss(refine_weight=stage.refine_weight).to(state.device)
+        state.network.train()
+        with autocast(state.device, state.dtype):
+            prediction = state.network(normalize(batch.image))
+        terms: LossTerms = criterion(
+            prediction, batch.image, batch.mask, batch.boundary, batch.valid
+        )
+        if not math.isfinite(terms.total.item()):
+            raise BanetError(
+                f"{self.options.out}: the loss is {terms.total.item()} at iteration "
+                f"{state.iteration}; start again from the last checkpoint with --resume and a "
+                "lower --learning-rate"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        state.scaler.scale(terms.total).backward()
+        state.scaler.step(optimizer)
+        state.scaler.update()
+        return terms
+
+    def record(self, terms: LossTerms) -> None:
+        """Write the terms of the loss to the logs."""
+        stage, position = self.recipe.stage_at(self.state.iteration - 1)
+        values = {f"loss/{name}": term.item() for name, term in terms._asdict().items()}
+        values["learning_rate"] = stage.rate_at(position)
+        self.log.scalars(self.state.iteration, values)
+
+    def validate(self) -> None:
+        """Score the validation photos at the working size; keep the weights if they are the best."""
+        state, size = self.state, self.recipe.stages[-1].size
+        state.network.eval()
+        results: dict[str, Scores] = {}
+        for name, photos in self.data.validation.items():
+            scores = score_photos(
+                state.network, photos, size=size, device=state.device, dtype=state.dtype
+            )
+            results[name] = summarise(list(scores))
+        mean_iou = sum(scores.portrait_iou for scores in results.values()) / len(results)
+        values = {
+            f"val/{name}/{key}": value
+            for name, scores in results.items()
+            for key, value in asdict(scores).items()
+        }
+        self.log.scalars(state.iteration, {"val/portrait_iou": mean_iou, **values})
+        self.log.preview(state.iteration, self.preview_masks(size))
+        logger.info(
+            "iteration %d: portrait IoU %s",
+            state.iteration,
+            ", ".join(f"{name} {scores.portrait_iou:.4f}" for name, scores in results.items()),
+        )
+        if mean_iou >= state.best_iou:
+            state.best = {
+                "iteration": state.iteration,
+                "portrait_iou": mean_iou,
+                "validation": {name: scores.as_json() for name, scores in results.items()},
+            }
+            save_weights(self.log.weights, state.network, self.weights_info())
+
+    def preview_masks(self, size: int) -> list[tuple[Pixels, Pixels]]:
+        """Segment the first few photos of every validation set."""
+        photos = [
+            photo
+            for samples in self.data.validation.values()
+            for photo, _ in samples[:PREVIEW_PHOTOS]
+        ]
+        state = self.state
+        masks = (
+            predict_mask(state.network, photo, size=size, device=state.device, dtype=state.dtype)
+            for photo in photos
+        )
+        return [
+            (photo, (mask * 255).round().byte().numpy())
+            for photo, mask in zip(photos, masks, strict=True)
+        ]
+
+    def weights_info(self) -> WeightsInfo:
+        """Describe the weights as they are now."""
+        return WeightsInfo(
+            model=self.options.model,
+            temperature=self.state.network.boundary_attention.temperature,
+            size=self.recipe.stages[-1].size,
+            training={
+                "recipe": self.options.recipe,
+                "init": self.options.init,
+                "seed": self.options.seed,
+                "datasets": self.data.facts,
+                "best": self.state.best,
+            },
+        )
+
+
+def _load_data(paths: tuple[Path, ...], recipe: Recipe) -> _Data:
+    training: list[TrainingSet] = []
+    validation: dict[str, list[tuple[Pixels, Pixels]]] = {}
+    facts: dict[str, object] = {}
+    for path in paths:
+        store = open_store(path)
+        splits = {name: store.indices(name) for name in ("train", "val")}
+        for name, indices in splits.items():
+            if not indices:
+                raise InputError(
+                    f"{path}: no samples in the split {name!r}; prepare it with other shares, "
+                    "such as --split 0.9,0.1,0"
+                )
+        training.append(
+            TrainingSet(
+                photos=[sample.cropped() for sample in store.samples(splits["train"])],
+                canonical_width=float(str(store.attributes["canonical_width"])),
+            )
+        )
+        validation[path.stem] = [sample.cropped() for sample in store.samples(splits["val"])]
+        facts[path.stem] = {name: len(indices) for name, indices in splits.items()} | {
+            "fingerprint": store.attributes["fingerprint"]
+        }
+    for stage in recipe.stages:
+        if any(abs(position) > len(paths) or position == 0 for position in stage.datasets):
+            raise ConfigError(
+                f"--recipe: a stage draws from dataset {list(stage.datasets)}, "
+                f"but {len(paths)} were given"
+            )
+    return _Data(training=training, validation=validation, facts=facts)
+
+
+def _initial_network(options: TrainOptions) -> nn.Module:
+    torch.manual_seed(options.seed)
+    if options.init is None:
+        return build_model(options.model)
+    weights = load_weights(options.init)
+    if weights.info.model != options.model:
+        raise ConfigError(
+            f"--init {options.init}: weights of {weights.info.model}, not of --model "
+            f"{options.model}"
+        )
+    return weights.network
+
+
+def _plain(value: object) -> object:
+    return json.loads(json.dumps(value, default=str))

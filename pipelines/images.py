@@ -17,7 +17,7 @@ from uuid import uuid4
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from pipelines.errors import PhotoError
 
@@ -26,15 +26,25 @@ ImageFormat = Literal["png", "jpg", "webp"]
 
 PHOTO_EXTENSIONS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".avif", ".gif"}
+    | {".heic", ".heif"}
 )
-"""Lower-case extensions of the files that count as photos when a folder is searched."""
+"""Lower-case extensions of the files that count as photos when a folder is searched.
+
+HEIC is among them although it cannot be read, so that such photos are reported, not overlooked.
+"""
 
 MAX_PIXELS = 400_000_000
 """Photos of more pixels are refused: they would decode to over a gigabyte."""
 
+MAX_SIDE: dict[ImageFormat, int] = {"png": 2**31 - 1, "jpg": 65_500, "webp": 16_383}
+"""Longest side in pixels that each format, or its usual library, can hold."""
+
 JPEG_QUALITY = 92
 WEBP_QUALITY = 90
 PNG_COMPRESSION = 1
+
+_SIDEWAYS = frozenset({5, 6, 7, 8})  # orientations of EXIF that exchange height and width
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit above raises PhotoError instead of warning
 # Oddities in the metadata of a photo that decodes well are nobody's business here.
@@ -46,11 +56,15 @@ class Photo:
     """A decoded photo, upright.
 
     Attributes:
-        pixels: RGB, (H, W, 3) uint8.
-        icc_profile: Embedded colour profile, None if there is none.
+        pixels: RGB, (H, W, 3) uint8; smaller than the photo if it was decoded reduced.
+        height: Pixels of the whole photo.
+        width: Pixels of the whole photo.
+        icc_profile: Embedded colour profile for RGB, None if there is none.
     """
 
     pixels: Pixels
+    height: int
+    width: int
     icc_profile: bytes | None = None
 
 
@@ -76,17 +90,22 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
-def decode_photo(content: bytes) -> Photo:
+def decode_photo(content: bytes, *, reduced_to: int | None = None) -> Photo:
     """Decode the bytes of an image file to upright RGB.
 
     All orientations of EXIF are applied. Transparent areas turn white. Of an animation the first
     frame is taken. 16-bit grey is reduced to its upper 8 bits.
 
+    Args:
+        content: The whole file.
+        reduced_to: If given, a JPEG may be decoded at a half, a quarter or an eighth of its size,
+            as long as its shorter side keeps this many pixels; that costs half the time.
+
     Raises:
         PhotoError: The bytes are no image, are damaged or truncated, or show over `MAX_PIXELS`.
     """
     with _pillow_errors():
-        image = _open_upright(content)
+        image, height, width = _open_upright(content, reduced_to=reduced_to)
         if image.mode.startswith("I"):
             pixels = cv2.cvtColor(_grey_from_integers(image), cv2.COLOR_GRAY2RGB)
         elif image.has_transparency_data:
@@ -95,7 +114,12 @@ def decode_photo(content: bytes) -> Photo:
             pixels = np.asarray(Image.alpha_composite(canvas, rgba).convert("RGB"))
         else:
             pixels = np.asarray(image.convert("RGB"))
-        return Photo(pixels=pixels, icc_profile=image.info.get("icc_profile"))
+        return Photo(
+            pixels=pixels,
+            height=height,
+            width=width,
+            icc_profile=_rgb_profile(image.info.get("icc_profile")),
+        )
 
 
 def decode_mask(content: bytes) -> Pixels:
@@ -109,7 +133,7 @@ def decode_mask(content: bytes) -> Pixels:
         PhotoError: The bytes are no image, or one whose colours carry more than a grey value.
     """
     with _pillow_errors():
-        image = _open_upright(content)
+        image, _, _ = _open_upright(content)
         if image.mode in {"L", "P"}:
             return np.asarray(image)
         if image.mode == "1":
@@ -144,7 +168,16 @@ def encode(pixels: Pixels, image_format: ImageFormat, *, icc_profile: bytes | No
     """Encode grey (H, W), RGB (H, W, 3) or RGBA (H, W, 4) uint8 pixels.
 
     JPEG has no alpha channel. The profile is embedded in colour pictures.
+
+    Raises:
+        PhotoError: The format cannot hold that many pixels.
     """
+    height, width = pixels.shape[:2]
+    if max(height, width) > MAX_SIDE[image_format]:
+        raise PhotoError(
+            f"{width} x {height} pixels do not fit into {image_format}, whose longest side is "
+            f"{MAX_SIDE[image_format]}"
+        )
     if icc_profile is not None and pixels.ndim == 3:
         return _encode_with_profile(pixels, image_format, icc_profile)
     if pixels.ndim == 3:
@@ -191,14 +224,31 @@ def _encode_with_profile(
     return buffer.getvalue()
 
 
-def _open_upright(content: bytes) -> Image.Image:
-    """Open, check the size before anything is decoded, and apply the orientation of EXIF."""
+def _open_upright(
+    content: bytes, *, reduced_to: int | None = None
+) -> tuple[Image.Image, int, int]:
+    """Open, check the size before anything is decoded, and apply the orientation of EXIF.
+
+    Returns:
+        The image, and the upright height and width that it has when it is not reduced.
+    """
+    if content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS:
+        raise PhotoError("HEIC, which cannot be read; convert it to JPEG or PNG first")
     image = Image.open(BytesIO(content))
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise PhotoError(f"too large: {width} x {height} pixels, the limit is {MAX_PIXELS:,}")
+    if reduced_to is not None:
+        image.draft(None, (reduced_to, reduced_to))
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _SIDEWAYS
     image.load()
-    return ImageOps.exif_transpose(image)
+    upright = ImageOps.exif_transpose(image)
+    return (upright, width, height) if turned else (upright, height, width)
+
+
+def _rgb_profile(icc_profile: bytes | None) -> bytes | None:
+    """Keep a profile only if it describes RGB, which is what every photo is decoded to."""
+    return icc_profile if icc_profile and icc_profile[16:20] == b"RGB " else None
 
 
 def _grey_from_integers(image: Image.Image) -> Pixels:

@@ -8,17 +8,22 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import dask
 
-from pipelines.errors import ConfigError, InputError
+from pipelines.errors import BanetError, ConfigError, InputError
+
+if TYPE_CHECKING:
+    import distributed
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-WINDOW_PER_WORKER = 4
-"""Tasks in flight per worker thread: enough that none waits for the driver."""
+WINDOW_PER_WORKER = 2
+"""Tasks in flight per worker thread: one running and one waiting, so that none waits for the
+driver, and little is left to finish when a run is interrupted."""
 
 CONNECT_SECONDS = 20
 
@@ -40,7 +45,11 @@ class Pool(Protocol):
         """Yield the result of every task in order of completion; tasks are drawn as needed.
 
         An exception that a task raises is raised here. `function` must be importable by its
-        name where workers are other processes.
+        name where workers are other processes. After an interrupt (an exception that comes
+        from outside while a result is awaited) the iterator goes on with the tasks in flight.
+
+        Raises:
+            BanetError: The workers are gone.
         """
 
 
@@ -88,14 +97,13 @@ class SynchronousPool:
         self, function: Callable[[Task], Result], tasks: Iterable[Task]
     ) -> Iterator[Result]:
         """Yield the result of each task in turn."""
-        for task in tasks:
-            yield function(task)
+        return map(function, tasks)
 
 
 class DaskPool:
     """Runs tasks on the workers of a Dask cluster, local or remote."""
 
-    def __init__(self, client: "distributed.Client", *, workers: int) -> None:  # noqa: F821
+    def __init__(self, client: "distributed.Client", *, workers: int) -> None:
         self.workers = workers
         self._client = client
 
@@ -103,25 +111,50 @@ class DaskPool:
         self, function: Callable[[Task], Result], tasks: Iterable[Task]
     ) -> Iterator[Result]:
         """Yield results in order of completion, with a bounded number of tasks in flight."""
+        window = self.workers * WINDOW_PER_WORKER
+        return _DaskResults(self._client, function, iter(tasks), window=window)
+
+
+class _DaskResults(Iterator[Result]):
+    """The results of `DaskPool.map`; no generator, since those end at the first interrupt."""
+
+    def __init__(
+        self,
+        client: "distributed.Client",
+        function: Callable[[Task], Result],
+        tasks: Iterator[Task],
+        *,
+        window: int,
+    ) -> None:
         from distributed import as_completed
 
-        remaining = iter(tasks)
-        window = self.workers * WINDOW_PER_WORKER
-        completed = as_completed()
+        self._client = client
+        self._function = function
+        self._tasks = tasks
+        self._completed = as_completed()
+        for task in islice(tasks, window):
+            self._submit(task)
 
-        def submit_next() -> bool:
-            for task in remaining:
-                completed.add(self._client.submit(function, task, pure=False))
-                return True
-            return False
+    def _submit(self, task: object) -> None:
+        self._completed.add(self._client.submit(self._function, task, pure=False))
 
-        while window and submit_next():
-            window -= 1
-        for future in completed:
-            result = future.result()
-            future.release()
-            submit_next()
-            yield result
+    def __next__(self) -> Result:
+        from distributed import KilledWorker
+        from distributed.client import FutureCancelledError
+        from distributed.comm import CommClosedError
+
+        future = next(self._completed)
+        try:
+            result: Result = future.result()
+        except (KilledWorker, FutureCancelledError, CommClosedError) as error:
+            raise BanetError(
+                f"the Dask cluster lost the workers or the tasks of this run ({error}); look "
+                "into the workers' logs, then run the same command again"
+            ) from error
+        future.release()
+        for task in islice(self._tasks, 1):
+            self._submit(task)
+        return result
 
 
 @contextmanager
@@ -134,7 +167,11 @@ def _local_threads(count: int) -> Iterator[DaskPool]:
             n_workers=1,
             threads_per_worker=count,
             processes=False,
-            dashboard_address=None,
+            # A limit would pause the only worker for good once torch alone exceeds its share.
+            memory_limit=0,
+            # Both would otherwise listen on every interface.
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
             silence_logs=logging.ERROR,
         ) as cluster,
         Client(cluster) as client,

@@ -1,0 +1,135 @@
+"""From the pixels of a photo to the mask of its people."""
+
+import copy
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from models import normalize
+from pipelines.checkpoints import load_weights_once
+from pipelines.devices import Precision, autocast, resolve_device, resolve_precision
+from pipelines.images import Pixels, fitted_size, resize
+
+CERTAIN = 0.02
+"""Probabilities this close to 0 or 1 count as exactly 0 or 1 in a soft mask.
+
+A network never says quite 0. What it leaves would show as a veil over the whole composite, and
+make its file many times larger.
+"""
+
+_loading = threading.Lock()
+_thread = threading.local()
+
+
+class Segmenter:
+    """A network on its device, ready to segment photo after photo from several threads.
+
+    Args:
+        network: In eval mode; it is copied.
+        device: Where it is to run. On a GPU, one forward pass at a time holds the device.
+        dtype: For autocast.
+        size: Working size: pixels of the longer side of the photo as the network sees it.
+    """
+
+    def __init__(
+        self, network: nn.Module, *, device: torch.device, dtype: torch.dtype, size: int
+    ) -> None:
+        self.device = device
+        self.dtype = dtype
+        self._size = size
+        self._network = copy.deepcopy(network).to(device, memory_format=torch.channels_last)
+        self._turn: AbstractContextManager[object] = (
+            nullcontext() if device.type == "cpu" else threading.Lock()
+        )
+
+    def __call__(self, pixels: Pixels) -> NDArray[np.float32]:
+        """Segment RGB pixels (H, W, 3) of any size.
+
+        Returns:
+            Probability that a pixel shows a person, (h, w) in [0, 1], where the longer of h and
+            w is the working size.
+        """
+        height, width = fitted_size(
+            height=pixels.shape[0], width=pixels.shape[1], long_side=self._size
+        )
+        small = torch.tensor(resize(pixels, height=height, width=width))
+        with torch.inference_mode(), self._turn, autocast(self.device, self.dtype):
+            image = small.to(self.device).permute(2, 0, 1).unsqueeze(0).float() / 255
+            logits = self._network(normalize(image)).portrait
+            probability: NDArray[np.float32] = logits.float().sigmoid()[0, 0].cpu().numpy()
+        return probability
+
+
+def segmenter_once(
+    weights: str, sha256: str, *, device: str, precision: Precision, size: int
+) -> Segmenter:
+    """Return the segmenter of this process, loading the weights at the first call.
+
+    Raises:
+        WeightsError: As `load_weights_once`.
+        ConfigError: As `resolve_device` and `resolve_precision`.
+        DeviceError: As `resolve_device`.
+    """
+    with _loading:
+        return _load_segmenter(weights, sha256, device, precision, size)
+
+
+def limit_threads(count: int) -> None:
+    """Let the calling thread compute with `count` threads; no-op if it already does.
+
+    Torch keeps this setting per calling thread: a new thread starts with all cores, and several
+    such threads slow each other down.
+    """
+    if getattr(_thread, "count", None) != count:
+        torch.set_num_threads(count)
+        cv2.setNumThreads(count)
+        _thread.count = count
+
+
+def soft_mask(probability: NDArray[np.float32], *, height: int, width: int) -> Pixels:
+    """Turn probabilities (h, w) into an alpha mask (height, width), 0 to 255."""
+    alpha = (probability - CERTAIN) * (255 / (1 - 2 * CERTAIN))
+    return resize(alpha.round().clip(0, 255).astype(np.uint8), height=height, width=width)
+
+
+def binary_mask(
+    probability: NDArray[np.float32], *, height: int, width: int, threshold: float
+) -> Pixels:
+    """Turn probabilities (h, w) into a mask (height, width) that is 255 from `threshold` on."""
+    enlarged = cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.where(enlarged >= threshold, np.uint8(255), np.uint8(0))
+
+
+def coverage(probability: NDArray[np.float32], *, threshold: float) -> float:
+    """Return the share of the photo whose probability is at least `threshold`, in [0, 1]."""
+    return float(np.mean(probability >= threshold))
+
+
+def confidence(probability: NDArray[np.float32]) -> float:
+    """Return how sure the network is of the portrait, in [0, 1].
+
+    It is the mean of |2p - 1| over the photo, weighted by p: 1 if all that may be a person surely
+    is one, 0 if it is as likely as not. Background that nobody doubts has no weight, so a small
+    doubtful person does not hide in a large clear background. 1 if p is zero everywhere.
+    """
+    total = float(probability.sum(dtype=np.float64))
+    if total == 0:
+        return 1.0
+    certainty = np.abs(2 * probability - 1)
+    return float((probability * certainty).sum(dtype=np.float64)) / total
+
+
+@lru_cache(maxsize=2)
+def _load_segmenter(
+    weights: str, sha256: str, device_name: str, precision: Precision, size: int
+) -> Segmenter:
+    device = resolve_device(device_name)
+    dtype = resolve_precision(precision, device)
+    network = load_weights_once(weights, sha256).network
+    return Segmenter(network, device=device, dtype=dtype, size=size)

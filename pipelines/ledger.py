@@ -1,0 +1,135 @@
+"""The ledger of a run of `banet segment`: one JSON line per photo, the memory of later runs."""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from pipelines.images import write_atomically
+
+LEDGER_NAME = "results.jsonl"
+
+Status = Literal["ok", "empty", "failed"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LedgerRow:
+    """What became of one photo. Field names are the keys of the JSON line.
+
+    Attributes:
+        source: Path of the photo relative to the input folder, with forward slashes.
+        size: Of the file, in bytes; None if it could not be examined.
+        mtime_ns: Time of its last change in nanoseconds since 1970; None likewise.
+        sha256: Of the file; None if it could not be read.
+        status: `ok`, `empty` (no person found) or `failed`.
+        mask: Path of the mask relative to the output folder; None if there is none.
+        composite: Path of the composite relative to the output folder; None if there is none.
+        width: Of the upright photo and its results, in pixels; None if failed.
+        height: Likewise.
+        coverage: Share of the photo that shows people, in [0, 1]; None if failed.
+        confidence: How sure the network is of the portrait, in [0, 1]; None if failed.
+        error: Why it failed; None if it did not.
+        seconds: Wall time that the photo took.
+        fingerprint: Identifies the weights and options of the run that wrote the row, so that
+            runs with different ones can share a folder and each knows what it may skip.
+    """
+
+    source: str
+    size: int | None = None
+    mtime_ns: int | None = None
+    sha256: str | None = None
+    status: Status
+    mask: str | None = None
+    composite: str | None = None
+    width: int | None = None
+    height: int | None = None
+    coverage: float | None = None
+    confidence: float | None = None
+    error: str | None = None
+    seconds: float
+    fingerprint: str
+
+    def to_line(self) -> bytes:
+        """Return the row as a line of JSON with its line feed.
+
+        It is plain ASCII, so that file names that are no valid UTF-8 survive.
+        """
+        return json.dumps(asdict(self)).encode("ascii") + b"\n"
+
+
+def read_ledger(path: Path) -> dict[str, LedgerRow]:
+    """Read a ledger; the last row of a photo counts, and an absent file is an empty ledger.
+
+    Lines that are no ledger rows, such as one torn by a power cut, are left out: the worst that
+    follows is that their photos are done again.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return {}
+    rows = {}
+    damaged = 0
+    for line in lines:
+        try:
+            row = _parse_row(line)
+        except (ValueError, TypeError):
+            damaged += 1
+        else:
+            rows[row.source] = row
+    if damaged:
+        logger.warning("%s: %d unreadable lines; their photos are done again", path, damaged)
+    return rows
+
+
+class Ledger:
+    """Appends rows while a run lasts; a context manager, for one process at a time.
+
+    Each row is written at once, in a single system call, so that a killed run loses at most the
+    photos in work. A row supersedes earlier ones of its photo. The file is rewritten atomically,
+    sorted and with one row per photo, when the ledger is opened and when it is closed: appending
+    is then always after a whole line, and readers of a finished run need not know about
+    superseding.
+
+    Args:
+        path: Of the file.
+        rows: What `read_ledger` found in it.
+    """
+
+    def __init__(self, path: Path, rows: Mapping[str, LedgerRow]) -> None:
+        self._path = path
+        self._rows = dict(rows)
+
+    def __enter__(self) -> Self:
+        self._rewrite()
+        self._file = self._path.open("ab", buffering=0)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self._rewrite()
+
+    def append(self, rows: Iterable[LedgerRow]) -> None:
+        """Record the results of some photos."""
+        for row in rows:
+            self._rows[row.source] = row
+            self._file.write(row.to_line())
+
+    def _rewrite(self) -> None:
+        lines = (self._rows[source].to_line() for source in sorted(self._rows))
+        write_atomically(self._path, b"".join(lines))
+
+
+def _parse_row(line: bytes) -> LedgerRow:
+    content = json.loads(line)
+    names = {field.name for field in fields(LedgerRow)}
+    return LedgerRow(**{key: value for key, value in content.items() if key in names})

@@ -1,0 +1,214 @@
+"""Which photos a run takes, and where the results of each go."""
+
+import os
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from glob import glob, has_magic
+from pathlib import Path, PurePosixPath
+
+from pipelines.errors import ConfigError, InputError
+from pipelines.images import is_photo_path
+
+MASKS = "masks"
+COMPOSITES = "composites"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoTree:
+    """The photos of a run, below one common folder.
+
+    Attributes:
+        root: Absolute path of the folder that all photos lie in: the input folder if there is
+            one, else the deepest folder that holds all inputs.
+        sources: Paths of the photos relative to `root`, with forward slashes, sorted.
+        folders: Absolute paths of the folders that were searched.
+        single_folder: Whether all inputs name, or lie directly in, one and the same folder.
+    """
+
+    root: Path
+    sources: tuple[str, ...]
+    folders: tuple[Path, ...]
+    single_folder: bool
+
+
+def find_photos(inputs: Sequence[Path]) -> PhotoTree:
+    """Find the photos that files, folders and globs name.
+
+    Folders are searched to the bottom for files with the extension of a photo; hidden files and
+    folders are left out, links to folders are followed once. A file that is named itself counts
+    as a photo whatever its name. A path that exists is taken as it is, even with glob characters.
+
+    Raises:
+        InputError: An input does not exist, a folder cannot be read, or there is no photo at all.
+    """
+    bases: list[Path] = []
+    folders: list[Path] = []
+    photos: dict[str, None] = {}
+    for path in inputs:
+        base, matches, named = _expand(path)
+        bases.append(base)
+        for match in matches:
+            if os.path.isdir(match):
+                folders.append(Path(match))
+                photos.update(dict.fromkeys(_walk(match)))
+            elif named or is_photo_path(Path(match)):
+                photos[match] = None
+    if not photos:
+        raise InputError(
+            f"{', '.join(map(str, inputs))}: no photo there; banet looks in folders for files "
+            "such as .jpg, .png or .webp that are not hidden, so check the path"
+        )
+    root = _common_folder(bases)
+    sources = sorted(PurePosixPath(os.path.relpath(photo, root)).as_posix() for photo in photos)
+    return PhotoTree(
+        root=root,
+        sources=tuple(sources),
+        folders=tuple(folders),
+        single_folder=len(set(bases)) == 1,
+    )
+
+
+def default_output_folder(tree: PhotoTree) -> Path:
+    """Return the folder `<folder>-segmented` beside the input folder.
+
+    Raises:
+        ConfigError: There is no single input folder, or none beside it.
+    """
+    if not tree.single_folder or not tree.root.name:
+        raise ConfigError(
+            "--out: name the folder for the results; there is a default only when all inputs "
+            "come from one folder"
+        )
+    return tree.root.with_name(f"{tree.root.name}-segmented")
+
+
+def refuse_overlap(tree: PhotoTree, out: Path) -> None:
+    """Make sure that no result can become an input of this or the next run.
+
+    Raises:
+        InputError: The output folder lies in an input folder, is one, or holds one.
+    """
+    target = out.resolve()
+    for folder in tree.folders:
+        real = folder.resolve()
+        if target.is_relative_to(real):
+            raise InputError(
+                f"--out {out}: lies inside the input folder {folder}, so that its results would "
+                "be segmented by the next run; choose a folder beside the input folder"
+            )
+        if real.is_relative_to(target):
+            raise InputError(
+                f"--out {out}: holds the input folder {folder}; choose a folder beside it"
+            )
+    for source in tree.sources:
+        for results in (out.absolute() / MASKS, out.absolute() / COMPOSITES):
+            if (tree.root / source).is_relative_to(results):
+                raise InputError(
+                    f"{tree.root / source}: is a result in --out {out}, and would be overwritten; "
+                    "choose another folder for the results"
+                )
+
+
+def assign_stems(sources: Sequence[str], earlier: Mapping[str, str]) -> dict[str, str]:
+    """Give every photo the path of its results, relative and without extension.
+
+    The extension is dropped; a photo whose name is then taken keeps it. Names count as equal if
+    any usual file system holds them for equal: without regard to case and Unicode composition.
+
+    Args:
+        sources: Relative paths of the photos, sorted.
+        earlier: What photos were given in earlier runs; it stays theirs.
+    """
+    stems = {}
+    taken = {_name_key(stem) for stem in earlier.values()}
+    for source in sources:
+        stem = earlier.get(source)
+        if stem is None:
+            stem = next(name for name in _candidate_stems(source) if _name_key(name) not in taken)
+            taken.add(_name_key(stem))
+        stems[source] = stem
+    return stems
+
+
+def remove_leftovers(folders: Collection[Path]) -> None:
+    """Delete the temporary files that a killed run left in `folders` and below."""
+    for folder in folders:
+        for parent, _, names in os.walk(folder):
+            for name in names:
+                if name.startswith(".") and name.endswith(".part"):
+                    Path(parent, name).unlink(missing_ok=True)
+
+
+def _candidate_stems(source: str) -> Iterator[str]:
+    yield str(PurePosixPath(source).with_suffix(""))
+    yield source
+    number = 2
+    while True:
+        yield f"{source}-{number}"
+        number += 1
+
+
+def _name_key(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _expand(path: Path) -> tuple[Path, list[str], bool]:
+    """Resolve one input.
+
+    Returns:
+        The folder that it is about, the absolute paths of what it names, and whether it names
+        them one by one.
+    """
+    absolute = os.path.abspath(path)  # keeps links, which Path.resolve would not
+    if os.path.isdir(absolute):
+        return Path(absolute), [absolute], True
+    if os.path.lexists(absolute):
+        return Path(absolute).parent, [absolute], True
+    if not has_magic(absolute):
+        raise InputError(f"{path}: no such file or folder; check the path")
+    matches = sorted(glob(absolute, recursive=True))
+    if not matches:
+        raise InputError(f"{path}: no file or folder matches this pattern; check it")
+    parts = Path(absolute).parts
+    fixed = next(index for index, part in enumerate(parts) if has_magic(part))
+    return Path(*parts[:fixed]), matches, False
+
+
+def _common_folder(bases: Sequence[Path]) -> Path:
+    try:
+        return Path(os.path.commonpath(bases))
+    except ValueError as error:
+        raise InputError(
+            "the inputs lie on different drives; segment each drive in a run of its own"
+        ) from error
+
+
+def _walk(folder: str) -> Iterator[str]:
+    """Yield the photos in a folder and below; each real folder once, so that links cannot loop."""
+    visited: set[tuple[int, int]] = set()
+    pending = [folder]
+    while pending:
+        links: list[str] = []
+        for start in pending:
+            for parent, folders, names in os.walk(start, onerror=_refuse_unreadable):
+                status = os.stat(parent)
+                identity = status.st_dev, status.st_ino
+                if identity in visited:
+                    folders.clear()
+                    continue
+                visited.add(identity)
+                folders[:] = sorted(name for name in folders if not name.startswith("."))
+                paths = [os.path.join(parent, name) for name in folders]
+                links.extend(path for path in paths if os.path.islink(path))
+                yield from (
+                    os.path.join(parent, name) for name in names if is_photo_path(Path(name))
+                )
+        pending = links
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    raise InputError(
+        f"{error.filename}: this folder cannot be read ({error.strerror}); mend its permissions "
+        "or leave it out"
+    ) from error

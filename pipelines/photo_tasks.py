@@ -1,0 +1,356 @@
+"""What a worker does with one task of `banet segment`: a few photos from file to files."""
+
+import errno
+import hashlib
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.compositing import (
+    Colour,
+    blurred_background,
+    cut_out,
+    picture_background,
+    plain_background,
+    put_before,
+)
+from pipelines.devices import Precision, precision_name
+from pipelines.errors import BanetError, PhotoError
+from pipelines.images import (
+    ImageFormat,
+    Photo,
+    Pixels,
+    decode_photo,
+    encode,
+    read_bytes,
+    write_atomically,
+)
+from pipelines.inference import (
+    Segmenter,
+    binary_mask,
+    confidence,
+    coverage,
+    limit_threads,
+    segmenter_once,
+    soft_mask,
+)
+from pipelines.ledger import LedgerRow
+from pipelines.photo_files import COMPOSITES, MASKS
+
+Composite = Literal["none", "transparent", "color", "image", "blur"]
+MaskKind = Literal["soft", "binary"]
+
+EMPTY_BELOW = 0.001
+"""A photo whose portrait share is below this is `empty`.
+
+At a working size of 512 that is fewer than 200 pixels, an area of 14 x 14, in which the network,
+whose deepest features have a pixel for every 32 x 32, cannot know a person from a speck.
+"""
+
+_NO_MORE_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """What all tasks of a run have in common; small, since it travels with every one of them.
+
+    Attributes:
+        root: Folder that the sources are relative to.
+        out: Folder that masks and composites are relative to.
+        weights: What `load_weights` takes, valid on every worker.
+        weights_sha256: Of that file.
+        size: Working size.
+        colour: Of the background, for the composite `color`.
+        background: Picture and its hash, for the composite `image`.
+        threads: That torch may use in each worker thread; None leaves its own choice.
+        fingerprint: For the ledger rows.
+    """
+
+    root: Path
+    out: Path
+    weights: str
+    weights_sha256: str
+    device: str
+    precision: Precision
+    size: int
+    mask: MaskKind
+    threshold: float
+    composite: Composite
+    composite_format: ImageFormat
+    colour: Colour | None
+    background: tuple[Path, str] | None
+    threads: int | None
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoTask:
+    """One photo to segment.
+
+    Attributes:
+        source: Path relative to the root.
+        stem: Path of its results, relative and without extension.
+        known: Row of an earlier run that still holds if the content of the file is the same.
+    """
+
+    source: str
+    stem: str
+    known: LedgerRow | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchTask:
+    """Some photos that one worker does in turn."""
+
+    photos: tuple[PhotoTask, ...]
+    settings: TaskSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchResult:
+    """What comes back from a task.
+
+    Attributes:
+        rows: Of the photos that were segmented, or failed to be.
+        unchanged: Of the photos whose content turned out to be that of an earlier run.
+        stages: Thread CPU seconds by stage.
+    """
+
+    rows: tuple[LedgerRow, ...]
+    unchanged: tuple[LedgerRow, ...]
+    stages: dict[str, float]
+
+
+@dataclass
+class StageClock:
+    """Adds up the CPU seconds of the calling thread by stage; time spent waiting is not counted."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Count the time of a `with` block towards `stage`."""
+        started = time.thread_time()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.thread_time() - started
+
+
+def open_segmenter(settings: TaskSettings) -> Segmenter:
+    """Return the segmenter of this worker process.
+
+    Raises:
+        BanetError: The weights or the device are not to be had here.
+    """
+    return segmenter_once(
+        settings.weights,
+        settings.weights_sha256,
+        device=settings.device,
+        precision=settings.precision,
+        size=settings.size,
+    )
+
+
+def probe_worker(settings: TaskSettings) -> tuple[str, str]:
+    """Return the device and the precision that a worker computes with, and load its weights.
+
+    Raises:
+        BanetError: The weights, the device or the background are not to be had there.
+    """
+    segmenter = open_segmenter(settings)
+    if settings.background is not None:
+        load_background(*settings.background)
+    return str(segmenter.device), precision_name(segmenter.dtype)
+
+
+@lru_cache(maxsize=2)
+def load_background(path: Path, sha256: str) -> Pixels:
+    """Read the picture for the composite `image`, once per process.
+
+    Raises:
+        BanetError: It cannot be read, or is another one than `sha256` says.
+    """
+    try:
+        content = read_bytes(path)
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise PhotoError("it changed, or this machine has another file of that name")
+        return decode_photo(content).pixels
+    except PhotoError as error:
+        raise BanetError(f"--background {path}: {error}; name a picture that can be read") from error
+
+
+def segment_batch(task: BatchTask) -> BatchResult:
+    """Segment some photos and write their masks and composites. What fails is recorded.
+
+    Raises:
+        BanetError: Nothing more can be written, or the worker lacks weights or device.
+    """
+    settings = task.settings
+    if settings.threads is not None:
+        limit_threads(settings.threads)
+    segmenter = open_segmenter(settings)
+    clock = StageClock()
+    rows, unchanged = [], []
+    for photo in task.photos:
+        row = _segment_file(photo, settings, segmenter, clock)
+        is_known = photo.known is not None and row.sha256 == photo.known.sha256
+        (unchanged if is_known else rows).append(row)
+    return BatchResult(
+        rows=tuple(rows), unchanged=tuple(unchanged), stages=dict(clock.seconds)
+    )
+
+
+def _segment_file(
+    photo: PhotoTask, settings: TaskSettings, segmenter: Segmenter, clock: StageClock
+) -> LedgerRow:
+    """Segment one photo; the row has `sha256` of `photo.known` only if that row still holds."""
+    started = time.perf_counter()
+    row = LedgerRow(
+        source=photo.source, status="failed", seconds=0.0, fingerprint=settings.fingerprint
+    )
+    try:
+        with clock("read"):
+            row, content = _read(row, settings.root / photo.source)
+        if photo.known is not None and photo.known.sha256 == row.sha256:
+            return replace(photo.known, mtime_ns=row.mtime_ns)
+        row = _segment_content(row, content, photo.stem, settings, segmenter, clock)
+    except PhotoError as error:
+        row = replace(row, error=str(error))
+    except BanetError:
+        raise
+    except MemoryError:
+        row = replace(row, error="not enough memory for a photo of this size")
+    except OSError as error:
+        _stop_if_nothing_can_be_written(error, settings.out)
+        row = replace(row, error=f"cannot be written: {error.strerror or error}")
+    except Exception as error:  # one photo must never end the run
+        logger.exception("%s: unexpected error", photo.source)
+        row = replace(row, error=f"unexpected {type(error).__name__}: {error}")
+    return replace(row, seconds=round(time.perf_counter() - started, 4))
+
+
+def _read(row: LedgerRow, path: Path) -> tuple[LedgerRow, bytes]:
+    """Read a photo; its state is taken first, so that a change while it is read is noticed later.
+
+    Raises:
+        PhotoError: It cannot be read.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise PhotoError(f"cannot be read: {error.strerror or error}") from error
+    content = read_bytes(path)
+    row = replace(
+        row,
+        size=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+    return row, content
+
+
+def _segment_content(
+    row: LedgerRow,
+    content: bytes,
+    stem: str,
+    settings: TaskSettings,
+    segmenter: Segmenter,
+    clock: StageClock,
+) -> LedgerRow:
+    with clock("decode"):
+        # Masks alone need no more pixels than the network sees.
+        reduced_to = settings.size if settings.composite == "none" else None
+        photo = decode_photo(content, reduced_to=reduced_to)
+    with clock("forward"):
+        probability = segmenter(photo.pixels)
+    share = coverage(probability, threshold=settings.threshold)
+    is_empty = share < EMPTY_BELOW
+    with clock("mask"):
+        mask = _full_mask(probability, photo, settings, is_empty=is_empty)
+    mask_path = f"{MASKS}/{stem}.png"
+    composite_path = None
+    if settings.composite != "none":
+        composite_path = f"{COMPOSITES}/{stem}.{settings.composite_format}"
+        if is_empty:  # an earlier run may have seen somebody there
+            (settings.out / composite_path).unlink(missing_ok=True)
+            composite_path = None
+        else:
+            _write_composite(settings.out / composite_path, photo, mask, settings, clock)
+    _write(settings.out / mask_path, mask, "png", None, clock)
+    return replace(
+        row,
+        status="empty" if is_empty else "ok",
+        mask=mask_path,
+        composite=composite_path,
+        width=photo.width,
+        height=photo.height,
+        coverage=round(share, 6),
+        confidence=round(confidence(probability), 6),
+    )
+
+
+def _full_mask(
+    probability: NDArray[np.float32], photo: Photo, settings: TaskSettings, *, is_empty: bool
+) -> Pixels:
+    if is_empty:
+        return np.zeros((photo.height, photo.width), np.uint8)
+    if settings.mask == "soft":
+        return soft_mask(probability, height=photo.height, width=photo.width)
+    return binary_mask(
+        probability, height=photo.height, width=photo.width, threshold=settings.threshold
+    )
+
+
+def _write_composite(
+    path: Path, photo: Photo, mask: Pixels, settings: TaskSettings, clock: StageClock
+) -> None:
+    with clock("composite"):
+        if settings.composite == "transparent":
+            picture = cut_out(photo.pixels, mask)
+        else:
+            picture = put_before(photo.pixels, mask, _background(photo, mask, settings))
+    _write(path, picture, settings.composite_format, photo.icc_profile, clock)
+
+
+def _background(photo: Photo, mask: Pixels, settings: TaskSettings) -> Pixels:
+    height, width = mask.shape
+    if settings.colour is not None:
+        return plain_background(settings.colour, height=height, width=width)
+    if settings.background is not None:
+        picture = load_background(*settings.background)
+        return picture_background(picture, height=height, width=width)
+    return blurred_background(photo.pixels, mask)
+
+
+def _write(
+    path: Path,
+    pixels: Pixels,
+    image_format: ImageFormat,
+    icc_profile: bytes | None,
+    clock: StageClock,
+) -> None:
+    with clock("encode"):
+        encoded = encode(pixels, image_format, icc_profile=icc_profile)
+    with clock("write"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, encoded)
+
+
+def _stop_if_nothing_can_be_written(error: OSError, out: Path) -> None:
+    if error.errno in _NO_MORE_WRITING:
+        raise BanetError(
+            f"{out}: {error.strerror}; make room or choose another --out, then run the same "
+            "command again, which goes on from there"
+        ) from error

@@ -1,0 +1,174 @@
+"""The options and the summary of `banet segment`."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from pipelines.compositing import parse_colour
+from pipelines.devices import Precision
+from pipelines.errors import ConfigError
+from pipelines.images import ImageFormat
+from pipelines.photo_tasks import Composite, MaskKind
+
+MIN_SIZE = 32
+"""Smallest working size: one pixel at the network's coarsest stage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentOptions:
+    """What `banet segment` is to do.
+
+    Attributes:
+        inputs: Files, folders or globs.
+        out: Folder for the results; None for `<folder>-segmented` beside the input folder.
+        weights: One of the shipped weights, or a file.
+        composite: `none`; `transparent`, the person cut out; or the person before a `color`, an
+            `image` (cropped to fill) or their own background, with a `blur`.
+        background: Colour (`white`, `#rrggbb`) or picture; None is white for `color`.
+        composite_format: Of the composites; `jpg` cannot be transparent.
+        mask: `soft`, 256 levels of alpha, or `binary`, 0 and 255.
+        threshold: Probability, between 0 and 1, from which a pixel counts as part of a person.
+        size: Working size; None for the one that the weights were trained for.
+        precision: `auto` takes half precision where the device is built for it.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        max_failures: Stop the run when more photos than this fail; None goes on to the end.
+        force: Segment again what earlier runs have done.
+        dry_run: Find out what there is to do, and do nothing.
+        workers: Local threads; None for one per core, 0 for none beside the caller's.
+        scheduler: Address of an existing Dask scheduler to use instead.
+
+    Raises:
+        ConfigError: Some options make no sense; the message names all of them.
+    """
+
+    inputs: tuple[Path, ...]
+    out: Path | None = None
+    weights: str = "banet-64"
+    composite: Composite = "transparent"
+    background: str | None = None
+    composite_format: ImageFormat = "png"
+    mask: MaskKind = "soft"
+    threshold: float = 0.5
+    size: int | None = None
+    precision: Precision = "auto"
+    device: str = "auto"
+    max_failures: int | None = None
+    force: bool = False
+    dry_run: bool = False
+    workers: int | None = None
+    scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        mistakes = [*self._choice_mistakes(), *self._number_mistakes(), *self._mixture_mistakes()]
+        if mistakes:
+            raise ConfigError("; ".join(mistakes))
+
+    def _choice_mistakes(self) -> list[str]:
+        choices = {
+            "composite": Composite,
+            "composite-format": ImageFormat,
+            "mask": MaskKind,
+            "precision": Precision,
+        }
+        mistakes = []
+        for option, kind in choices.items():
+            value, allowed = getattr(self, option.replace("-", "_")), get_args(kind)
+            if value not in allowed:
+                mistakes.append(f"--{option} {value}: use one of {', '.join(allowed)}")
+        if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", self.device) is None:
+            mistakes.append(f"--device {self.device}: use auto, cpu, cuda, cuda:N or mps")
+        return mistakes
+
+    def _number_mistakes(self) -> list[str]:
+        mistakes = []
+        if not self.inputs:
+            mistakes.append("INPUT: name at least one photo, folder or glob")
+        if not 0 < self.threshold < 1:
+            mistakes.append(f"--threshold {self.threshold}: use a number between 0 and 1")
+        if self.size is not None and self.size < MIN_SIZE:
+            mistakes.append(f"--size {self.size}: use at least {MIN_SIZE} pixels")
+        if self.max_failures is not None and self.max_failures < 0:
+            mistakes.append(f"--max-failures {self.max_failures}: use 0 or a positive number")
+        if self.workers is not None and self.workers < 0:
+            mistakes.append(f"--workers {self.workers}: use 0 for none or a positive number")
+        return mistakes
+
+    def _mixture_mistakes(self) -> list[str]:
+        mistakes = []
+        if self.composite == "transparent" and self.composite_format == "jpg":
+            mistakes.append(
+                "--composite-format jpg: cannot be transparent; use png or webp, or another "
+                "--composite"
+            )
+        if self.composite == "image" and self.background is None:
+            mistakes.append("--background: --composite image needs a picture")
+        if self.composite == "color" and self.background is not None:
+            try:
+                parse_colour(self.background)
+            except ValueError:
+                mistakes.append(
+                    f"--background {self.background}: no colour; use a name such as white, or "
+                    "#rrggbb (a picture needs --composite image)"
+                )
+        if self.composite not in {"color", "image"} and self.background is not None:
+            mistakes.append(
+                f"--background {self.background}: has no effect with --composite "
+                f"{self.composite}; use --composite color or image"
+            )
+        return mistakes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A photo that could not be segmented, and why."""
+
+    source: str
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentSummary:
+    """What a run of `banet segment` did.
+
+    Attributes:
+        out: Folder of the results.
+        discovered: Photos found; the sum of `ok`, `empty`, `failed`, `skipped` and `pending`.
+        skipped: Photos unchanged since an earlier run with the same weights and options.
+        pending: Photos that were not come to: all that a dry run would do, and what an
+            interrupted run left; 0 otherwise.
+        exit_code: For the process: 0, or 3 if some photos failed.
+        device: Where the networks ran.
+        precision: Of their arithmetic.
+        weights: `name` and `sha256`.
+        stages: CPU seconds of the worker threads by stage, summed over workers.
+        wall_seconds: From start to end.
+        images_per_second: Photos segmented, skipped ones not counted, by wall time.
+        versions: Of banet and what it stands on.
+        failures: The failed photos.
+    """
+
+    out: Path
+    discovered: int
+    ok: int
+    empty: int
+    failed: int
+    skipped: int
+    pending: int
+    exit_code: int
+    device: str
+    precision: str
+    weights: dict[str, str]
+    stages: dict[str, float]
+    wall_seconds: float
+    images_per_second: float
+    versions: dict[str, str]
+    failures: tuple[Failure, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """Return what `run.json` and `--json` hold."""
+        return {
+            **vars(self),
+            "out": str(self.out),
+            "failures": [vars(failure) for failure in self.failures],
+        }

@@ -19,6 +19,9 @@ from pipelines.images import Pixels, fitted_size, resize
 Floats = NDArray[np.float32]
 Colour = tuple[int, int, int]
 
+OPAQUE = 255
+"""Alpha where a pixel shows nothing but the person."""
+
 COARSE_SIDE = 384
 """Longer side in pixels of the small photo for estimates from far around."""
 
@@ -61,15 +64,13 @@ def estimate_foreground(pixels: Pixels, alpha: Pixels) -> Pixels:
     Returns:
         RGB, (H, W, 3): estimates where alpha is neither 0 nor 255, elsewhere the photo itself.
     """
-    soft = (alpha > 0) & (alpha < 255)
+    soft = (alpha > 0) & (alpha < OPAQUE)
     if not soft.any():
         return pixels
-    height, width = alpha.shape
-    coarse = _coarse_estimate(pixels, alpha)
-    radius = max(2, round(max(height, width) * FINE_RADIUS_RATIO))
+    estimator = _ForegroundEstimator(pixels, alpha)
     foreground = pixels.copy()
     for rows, columns in _tiles(soft):
-        estimate = _fine_estimate(pixels, alpha, coarse, rows, columns, radius=radius)
+        estimate = estimator.estimate(rows, columns)
         np.copyto(foreground[rows, columns], estimate, where=soft[rows, columns][..., None])
     return foreground
 
@@ -88,9 +89,9 @@ def put_before(pixels: Pixels, alpha: Pixels, background: Pixels) -> Pixels:
     """Blend the person into `background` (H, W, 3), all RGB; pure where alpha is 0 or 255."""
     foreground = estimate_foreground(pixels, alpha)
     blended = background.copy()
-    np.copyto(blended, pixels, where=(alpha == 255)[..., None])
-    soft = (alpha > 0) & (alpha < 255)
-    share = alpha[soft].astype(np.float32)[:, None] / 255
+    np.copyto(blended, pixels, where=(alpha == OPAQUE)[..., None])
+    soft = (alpha > 0) & (alpha < OPAQUE)
+    share = _to_share(alpha[soft])[:, None]
     mixture = foreground[soft] * share + background[soft] * (1 - share)
     blended[soft] = mixture.round().astype(np.uint8)
     return blended
@@ -131,49 +132,73 @@ def _weighted_gaussian(image: Floats, weight: Floats, *, sigma: float) -> Floats
     return np.asarray(blurred / np.maximum(total, 1e-6), np.float32)
 
 
-def _coarse_estimate(pixels: Pixels, alpha: Pixels) -> tuple[Floats, Floats]:
-    """Estimate foreground and background, each (h, w, 3), at a small size."""
-    small, share = _shrink(pixels, alpha)
-    overall = small.reshape(-1, 3).mean(axis=0)
-    anywhere = np.broadcast_to(overall, small.shape)
-    return _local_means(small, share, anywhere, anywhere, radius=COARSE_RADIUS)
+class _ForegroundEstimator:
+    """Estimates the foreground of a photo tile by tile.
 
+    Args:
+        pixels: RGB photo, (H, W, 3).
+        alpha: Its mask, (H, W).
+    """
 
-def _fine_estimate(
-    pixels: Pixels,
-    alpha: Pixels,
-    coarse: tuple[Floats, Floats],
-    rows: slice,
-    columns: slice,
-    *,
-    radius: int,
-) -> Pixels:
-    """Estimate the foreground of one tile, looking `radius` pixels beyond it."""
-    height, width = alpha.shape
-    top, left = max(0, rows.start - radius), max(0, columns.start - radius)
-    bottom, right = min(height, rows.stop + radius), min(width, columns.stop + radius)
-    image = pixels[top:bottom, left:right].astype(np.float32)
-    share = alpha[top:bottom, left:right].astype(np.float32) / 255
-    far = [_enlarge_part(level, alpha.shape, top, left, image.shape) for level in coarse]
-    foreground, background = _local_means(image, share, far[0], far[1], radius=radius)
-    share = share[..., None]
-    unexplained = image - share * foreground - (1 - share) * background
-    estimate = foreground + share * unexplained
-    return _to_uint8(estimate[rows.start - top :, columns.start - left :])[
-        : rows.stop - rows.start, : columns.stop - columns.start
-    ]
+    def __init__(self, pixels: Pixels, alpha: Pixels) -> None:
+        self._pixels = pixels
+        self._alpha = alpha
+        self._radius = max(2, round(max(alpha.shape) * FINE_RADIUS_RATIO))
+        small, share = _shrink(pixels, alpha)
+        anywhere = np.broadcast_to(small.reshape(-1, 3).mean(axis=0), small.shape)
+        self._far = _local_means(small, share, (anywhere, anywhere), radius=COARSE_RADIUS)
+
+    def estimate(self, rows: slice, columns: slice) -> Pixels:
+        """Return the colours of one tile, (h, w, 3), valid where alpha is above 0."""
+        margin = self._radius
+        top, left = max(0, rows.start - margin), max(0, columns.start - margin)
+        around = slice(top, rows.stop + margin), slice(left, columns.stop + margin)
+        image = self._pixels[around].astype(np.float32)
+        share = _to_share(self._alpha[around])
+        far = self._far_part(top, left, share.shape)
+        foreground, background = _local_means(image, share, far, radius=margin)
+        weight = share[..., None]
+        unexplained = image - weight * foreground - (1 - weight) * background
+        inside = (
+            slice(rows.start - top, rows.stop - top),
+            slice(columns.start - left, columns.stop - left),
+        )
+        return _to_uint8((foreground + weight * unexplained)[inside])
+
+    def _far_part(self, top: int, left: int, size: tuple[int, ...]) -> tuple[Floats, Floats]:
+        """Enlarge the part of the estimates from far around that lies under a part of the photo."""
+        small, whole = self._far[0].shape, self._alpha.shape
+        under = tuple(
+            slice(start * small[axis] // whole[axis], -(-stop * small[axis] // whole[axis]))
+            for axis, (start, stop) in enumerate(((top, top + size[0]), (left, left + size[1])))
+        )
+        foreground, background = (
+            np.asarray(cv2.resize(level[under], (size[1], size[0])), np.float32)
+            for level in self._far
+        )
+        return foreground, background
 
 
 def _local_means(
-    image: Floats, share: Floats, far_foreground: Floats, far_background: Floats, *, radius: int
+    image: Floats, share: Floats, far: tuple[Floats, Floats], *, radius: int
 ) -> tuple[Floats, Floats]:
-    """Average (h, w, 3) around each pixel, weighted by powers of `share` (h, w) and 1 - `share`."""
-    means = []
-    for weight, far in ((share, far_foreground), (1 - share, far_background)):
-        pure = weight**PURITY
-        mean = _box(image * pure[..., None], radius) + EPSILON * far
-        means.append(mean / (_box(pure, radius)[..., None] + EPSILON))
-    return means[0], means[1]
+    """Estimate foreground and background, each (h, w, 3), around every pixel.
+
+    Args:
+        image: (h, w, 3).
+        share: Of the foreground in it, (h, w) in [0, 1].
+        far: What to take for foreground and background where none is near, each (h, w, 3).
+        radius: How far is near.
+    """
+    return (
+        _local_mean(image, share**PURITY, far[0], radius=radius),
+        _local_mean(image, (1 - share) ** PURITY, far[1], radius=radius),
+    )
+
+
+def _local_mean(image: Floats, weight: Floats, far: Floats, *, radius: int) -> Floats:
+    mean = _box(image * weight[..., None], radius) + EPSILON * far
+    return np.asarray(mean / (_box(weight, radius)[..., None] + EPSILON), np.float32)
 
 
 def _box(values: Floats, radius: int) -> Floats:
@@ -182,24 +207,16 @@ def _box(values: Floats, radius: int) -> Floats:
 
 
 def _shrink(pixels: Pixels, alpha: Pixels) -> tuple[Floats, Floats]:
-    """Bring a photo to the coarse size, as (h, w, 3) in 0 to 255, and its alpha, (h, w) in [0, 1]."""
+    """Bring a photo to the coarse size: RGB (h, w, 3), 0 to 255, and alpha (h, w) in [0, 1]."""
     height, width = alpha.shape
     if max(height, width) > COARSE_SIDE:
         height, width = fitted_size(height=height, width=width, long_side=COARSE_SIDE)
     small = resize(pixels, height=height, width=width).astype(np.float32)
-    return small, resize(alpha, height=height, width=width).astype(np.float32) / 255
+    return small, _to_share(resize(alpha, height=height, width=width))
 
 
-def _enlarge_part(
-    level: Floats, whole: tuple[int, ...], top: int, left: int, part: tuple[int, ...]
-) -> Floats:
-    """Cut the part of a coarse estimate that lies under a part of the whole photo, enlarged."""
-    scale_y, scale_x = level.shape[0] / whole[0], level.shape[1] / whole[1]
-    first_y, first_x = int(top * scale_y), int(left * scale_x)
-    last_y = min(level.shape[0], int((top + part[0] - 1) * scale_y) + 1)
-    last_x = min(level.shape[1], int((left + part[1] - 1) * scale_x) + 1)
-    under = np.ascontiguousarray(level[first_y:last_y, first_x:last_x])
-    return np.asarray(cv2.resize(under, (part[1], part[0])), np.float32)
+def _to_share(alpha: Pixels) -> Floats:
+    return alpha.astype(np.float32) / np.float32(OPAQUE)
 
 
 def _tiles(soft: NDArray[np.bool_]) -> Iterator[tuple[slice, slice]]:

@@ -33,6 +33,9 @@ PHOTO_EXTENSIONS = frozenset(
 HEIC is among them although it cannot be read, so that such photos are reported, not overlooked.
 """
 
+PERSON_FROM = 128
+"""The grey value from which on a pixel of a mask belongs to a person."""
+
 MAX_PIXELS = 400_000_000
 """Photos of more pixels are refused: they would decode to over a gigabyte."""
 
@@ -43,6 +46,7 @@ JPEG_QUALITY = 92
 WEBP_QUALITY = 90
 PNG_COMPRESSION = 1
 
+_TO_OPENCV = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 _SIDEWAYS = frozenset({5, 6, 7, 8})  # orientations of EXIF that exchange height and width
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 
@@ -107,7 +111,7 @@ def decode_photo(content: bytes, *, reduced_to: int | None = None) -> Photo:
     with _pillow_errors():
         image, height, width = _open_upright(content, reduced_to=reduced_to)
         if image.mode.startswith("I"):
-            pixels = cv2.cvtColor(_grey_from_integers(image), cv2.COLOR_GRAY2RGB)
+            pixels = np.repeat(_grey_from_integers(image)[..., None], 3, axis=2)
         elif image.has_transparency_data:
             rgba = image.convert("RGBA")
             canvas = Image.new("RGBA", rgba.size, "white")
@@ -178,13 +182,15 @@ def encode(pixels: Pixels, image_format: ImageFormat, *, icc_profile: bytes | No
             f"{width} x {height} pixels do not fit into {image_format}, whose longest side is "
             f"{MAX_SIDE[image_format]}"
         )
-    if icc_profile is not None and pixels.ndim == 3:
-        return _encode_with_profile(pixels, image_format, icc_profile)
-    if pixels.ndim == 3:
-        to_bgr = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
-        pixels = cv2.cvtColor(pixels, to_bgr)  # type: ignore[assignment]
-    # The filters of PNG cost four times the rest of writing a mask and save nothing on flat areas.
-    png_filter = cv2.IMWRITE_PNG_FILTER_NONE if pixels.ndim == 2 else cv2.IMWRITE_PNG_FILTER_SUB
+    match pixels.shape:
+        case (_, _):
+            # The filters cost four times the rest of writing a mask and save nothing on flat areas.
+            png_filter = cv2.IMWRITE_PNG_FILTER_NONE
+        case _ if icc_profile is not None:
+            return _encode_with_profile(pixels, image_format, icc_profile)
+        case (_, _, channels):
+            png_filter = cv2.IMWRITE_PNG_FILTER_SUB
+            pixels = cv2.cvtColor(pixels, _TO_OPENCV[channels])  # type: ignore[assignment]
     parameters = {
         "png": [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION, cv2.IMWRITE_PNG_FILTER, png_filter],
         "jpg": [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY],
@@ -209,9 +215,7 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _encode_with_profile(
-    pixels: Pixels, image_format: ImageFormat, icc_profile: bytes
-) -> bytes:
+def _encode_with_profile(pixels: Pixels, image_format: ImageFormat, icc_profile: bytes) -> bytes:
     """Encode colour pixels through Pillow, because OpenCV drops colour profiles."""
     buffer = BytesIO()
     options: dict[str, int] = {
@@ -224,9 +228,7 @@ def _encode_with_profile(
     return buffer.getvalue()
 
 
-def _open_upright(
-    content: bytes, *, reduced_to: int | None = None
-) -> tuple[Image.Image, int, int]:
+def _open_upright(content: bytes, *, reduced_to: int | None = None) -> tuple[Image.Image, int, int]:
     """Open, check the size before anything is decoded, and apply the orientation of EXIF.
 
     Returns:

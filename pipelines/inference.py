@@ -23,6 +23,9 @@ A network never says quite 0. What it leaves would show as a veil over the whole
 make its file many times larger.
 """
 
+MINIMUM_SIZE = 32
+"""Least working size: the deepest features of a network have one pixel for 32 x 32."""
+
 _loading = threading.Lock()
 _thread = threading.local()
 
@@ -43,7 +46,8 @@ class Segmenter:
         self.device = device
         self.dtype = dtype
         self._size = size
-        self._network = copy.deepcopy(network).to(device, memory_format=torch.channels_last)
+        self._network = copy.deepcopy(network).to(device)
+        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._turn: AbstractContextManager[object] = (
             nullcontext() if device.type == "cpu" else threading.Lock()
         )

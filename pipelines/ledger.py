@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
+from pipelines.errors import InputError
 from pipelines.images import write_atomically
 
 LEDGER_NAME = "results.jsonl"
@@ -67,17 +68,25 @@ def read_ledger(path: Path) -> dict[str, LedgerRow]:
 
     Lines that are no ledger rows, such as one torn by a power cut, are left out: the worst that
     follows is that their photos are done again.
+
+    Raises:
+        InputError: The file is there and cannot be read.
     """
     try:
         lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError as error:
+        raise InputError(
+            f"{path}: the ledger of earlier runs cannot be read ({error.strerror or error}); mend "
+            "its permissions or choose another folder for the results"
+        ) from error
     rows = {}
     damaged = 0
     for line in lines:
         try:
             row = _parse_row(line)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, AttributeError):
             damaged += 1
         else:
             rows[row.source] = row

@@ -39,9 +39,7 @@ class Pool(Protocol):
 
     workers: int
 
-    def map(
-        self, function: Callable[[Task], Result], tasks: Iterable[Task]
-    ) -> Iterator[Result]:
+    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Yield the result of every task in order of completion; tasks are drawn as needed.
 
         An exception that a task raises is raised here. `function` must be importable by its
@@ -83,8 +81,10 @@ def open_pool(*, workers: int | None = None, scheduler: str | None = None) -> It
 
 def available_cores() -> int:
     """Return the number of processors that this process may use, at least 1."""
-    return max(1, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else (
-        os.cpu_count() or 1
+    return (
+        max(1, len(os.sched_getaffinity(0)))
+        if hasattr(os, "sched_getaffinity")
+        else (os.cpu_count() or 1)
     )
 
 
@@ -93,9 +93,7 @@ class SynchronousPool:
 
     workers = 0
 
-    def map(
-        self, function: Callable[[Task], Result], tasks: Iterable[Task]
-    ) -> Iterator[Result]:
+    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Yield the result of each task in turn."""
         return map(function, tasks)
 
@@ -107,9 +105,7 @@ class DaskPool:
         self.workers = workers
         self._client = client
 
-    def map(
-        self, function: Callable[[Task], Result], tasks: Iterable[Task]
-    ) -> Iterator[Result]:
+    def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Yield results in order of completion, with a bounded number of tasks in flight."""
         window = self.workers * WINDOW_PER_WORKER
         return _DaskResults(self._client, function, iter(tasks), window=window)
@@ -141,7 +137,7 @@ class _DaskResults(Iterator[Result]):
     def __next__(self) -> Result:
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
-        from distributed.comm import CommClosedError
+        from distributed.comm.core import CommClosedError
 
         future = next(self._completed)
         try:

@@ -12,6 +12,7 @@ from pipelines.images import is_photo_path
 
 MASKS = "masks"
 COMPOSITES = "composites"
+RESULT_EXTENSIONS = frozenset({".png", ".jpg", ".webp"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,23 +45,23 @@ def find_photos(inputs: Sequence[Path]) -> PhotoTree:
     """
     bases: list[Path] = []
     folders: list[Path] = []
-    photos: dict[str, None] = {}
+    photos: set[Path] = set()
     for path in inputs:
-        base, matches, named = _expand(path)
+        base, matches = _expand(path)
         bases.append(base)
         for match in matches:
-            if os.path.isdir(match):
-                folders.append(Path(match))
-                photos.update(dict.fromkeys(_walk(match)))
-            elif named or is_photo_path(Path(match)):
-                photos[match] = None
+            if match.is_dir():
+                folders.append(match)
+                photos.update(_walk(match))
+            elif is_photo_path(match) or not _is_pattern(path):
+                photos.add(match)
     if not photos:
         raise InputError(
             f"{', '.join(map(str, inputs))}: no photo there; banet looks in folders for files "
             "such as .jpg, .png or .webp that are not hidden, so check the path"
         )
     root = _common_folder(bases)
-    sources = sorted(PurePosixPath(os.path.relpath(photo, root)).as_posix() for photo in photos)
+    sources = sorted(photo.relative_to(root).as_posix() for photo in photos)
     return PhotoTree(
         root=root,
         sources=tuple(sources),
@@ -115,6 +116,7 @@ def assign_stems(sources: Sequence[str], earlier: Mapping[str, str]) -> dict[str
 
     The extension is dropped; a photo whose name is then taken keeps it. Names count as equal if
     any usual file system holds them for equal: without regard to case and Unicode composition.
+    A name is taken, too, if its results would have the name of a folder (`a.png/`).
 
     Args:
         sources: Relative paths of the photos, sorted.
@@ -122,6 +124,7 @@ def assign_stems(sources: Sequence[str], earlier: Mapping[str, str]) -> dict[str
     """
     stems = {}
     taken = {_name_key(stem) for stem in earlier.values()}
+    taken.update(_name_key(name) for name in _names_of_folders(sources))
     for source in sources:
         stem = earlier.get(source)
         if stem is None:
@@ -140,6 +143,14 @@ def remove_leftovers(folders: Collection[Path]) -> None:
                     Path(parent, name).unlink(missing_ok=True)
 
 
+def _names_of_folders(sources: Sequence[str]) -> Iterator[str]:
+    """Yield the paths of folders that end like results, without that ending."""
+    parents = {PurePosixPath(source.rpartition("/")[0]) for source in sources}
+    for folder in {folder for parent in parents for folder in (parent, *parent.parents)}:
+        if folder.suffix.lower() in RESULT_EXTENSIONS:
+            yield str(folder.with_suffix(""))
+
+
 def _candidate_stems(source: str) -> Iterator[str]:
     yield str(PurePosixPath(source).with_suffix(""))
     yield source
@@ -153,26 +164,23 @@ def _name_key(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def _expand(path: Path) -> tuple[Path, list[str], bool]:
-    """Resolve one input.
-
-    Returns:
-        The folder that it is about, the absolute paths of what it names, and whether it names
-        them one by one.
-    """
-    absolute = os.path.abspath(path)  # keeps links, which Path.resolve would not
-    if os.path.isdir(absolute):
-        return Path(absolute), [absolute], True
-    if os.path.lexists(absolute):
-        return Path(absolute).parent, [absolute], True
-    if not has_magic(absolute):
+def _expand(path: Path) -> tuple[Path, list[Path]]:
+    """Return the folder that one input is about, and the absolute paths of what it names."""
+    # Path.resolve would replace links, by whose names the user knows the photos.
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100
+    if _is_pattern(path):
+        matches = sorted(glob(str(absolute), recursive=True))  # noqa: PTH207, takes "**/*.jpg"
+        if not matches:
+            raise InputError(f"{path}: no file or folder matches this pattern; check it")
+        fixed = next(index for index, part in enumerate(absolute.parts) if has_magic(part))
+        return Path(*absolute.parts[:fixed]), [Path(match) for match in matches]
+    if not os.path.lexists(absolute):
         raise InputError(f"{path}: no such file or folder; check the path")
-    matches = sorted(glob(absolute, recursive=True))
-    if not matches:
-        raise InputError(f"{path}: no file or folder matches this pattern; check it")
-    parts = Path(absolute).parts
-    fixed = next(index for index, part in enumerate(parts) if has_magic(part))
-    return Path(*parts[:fixed]), matches, False
+    return absolute if absolute.is_dir() else absolute.parent, [absolute]
+
+
+def _is_pattern(path: Path) -> bool:
+    return has_magic(str(path)) and not os.path.lexists(path)
 
 
 def _common_folder(bases: Sequence[Path]) -> Path:
@@ -184,26 +192,25 @@ def _common_folder(bases: Sequence[Path]) -> Path:
         ) from error
 
 
-def _walk(folder: str) -> Iterator[str]:
+def _walk(folder: Path) -> Iterator[Path]:
     """Yield the photos in a folder and below; each real folder once, so that links cannot loop."""
     visited: set[tuple[int, int]] = set()
     pending = [folder]
     while pending:
-        links: list[str] = []
+        links: list[Path] = []
         for start in pending:
-            for parent, folders, names in os.walk(start, onerror=_refuse_unreadable):
-                status = os.stat(parent)
+            for name, folders, files in os.walk(start, onerror=_refuse_unreadable):
+                parent = Path(name)
+                status = parent.stat()
                 identity = status.st_dev, status.st_ino
                 if identity in visited:
                     folders.clear()
                     continue
                 visited.add(identity)
-                folders[:] = sorted(name for name in folders if not name.startswith("."))
-                paths = [os.path.join(parent, name) for name in folders]
-                links.extend(path for path in paths if os.path.islink(path))
-                yield from (
-                    os.path.join(parent, name) for name in names if is_photo_path(Path(name))
-                )
+                folders[:] = sorted(child for child in folders if not child.startswith("."))
+                paths = [parent / child for child in folders]
+                links.extend(path for path in paths if path.is_symlink())
+                yield from (parent / file for file in files if is_photo_path(Path(file)))
         pending = links
 
 

@@ -24,7 +24,7 @@ from pipelines.compositing import (
     put_before,
 )
 from pipelines.devices import Precision, precision_name
-from pipelines.errors import BanetError, PhotoError
+from pipelines.errors import BanetError, InputError, PhotoError
 from pipelines.images import (
     ImageFormat,
     Photo,
@@ -180,15 +180,21 @@ def load_background(path: Path, sha256: str) -> Pixels:
     """Read the picture for the composite `image`, once per process.
 
     Raises:
-        BanetError: It cannot be read, or is another one than `sha256` says.
+        InputError: It cannot be read, or is another one than `sha256` says.
     """
     try:
         content = read_bytes(path)
-        if hashlib.sha256(content).hexdigest() != sha256:
-            raise PhotoError("it changed, or this machine has another file of that name")
-        return decode_photo(content).pixels
+        picture = decode_photo(content).pixels
     except PhotoError as error:
-        raise BanetError(f"--background {path}: {error}; name a picture that can be read") from error
+        raise InputError(
+            f"--background {path}: {error}; name a picture that can be read"
+        ) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise InputError(
+            f"--background {path}: it changed, or this machine has another file of that name; "
+            "copy the same file to every worker, then run the same command again"
+        )
+    return picture
 
 
 def segment_batch(task: BatchTask) -> BatchResult:
@@ -200,45 +206,140 @@ def segment_batch(task: BatchTask) -> BatchResult:
     settings = task.settings
     if settings.threads is not None:
         limit_threads(settings.threads)
-    segmenter = open_segmenter(settings)
-    clock = StageClock()
-    rows, unchanged = [], []
+    worker = _PhotoWorker(settings, open_segmenter(settings))
+    rows: list[LedgerRow] = []
+    unchanged: list[LedgerRow] = []
     for photo in task.photos:
-        row = _segment_file(photo, settings, segmenter, clock)
+        row = worker.segment_file(photo)
         is_known = photo.known is not None and row.sha256 == photo.known.sha256
         (unchanged if is_known else rows).append(row)
     return BatchResult(
-        rows=tuple(rows), unchanged=tuple(unchanged), stages=dict(clock.seconds)
+        rows=tuple(rows), unchanged=tuple(unchanged), stages=dict(worker.clock.seconds)
     )
 
 
-def _segment_file(
-    photo: PhotoTask, settings: TaskSettings, segmenter: Segmenter, clock: StageClock
-) -> LedgerRow:
-    """Segment one photo; the row has `sha256` of `photo.known` only if that row still holds."""
-    started = time.perf_counter()
-    row = LedgerRow(
-        source=photo.source, status="failed", seconds=0.0, fingerprint=settings.fingerprint
-    )
-    try:
-        with clock("read"):
-            row, content = _read(row, settings.root / photo.source)
-        if photo.known is not None and photo.known.sha256 == row.sha256:
-            return replace(photo.known, mtime_ns=row.mtime_ns)
-        row = _segment_content(row, content, photo.stem, settings, segmenter, clock)
-    except PhotoError as error:
-        row = replace(row, error=str(error))
-    except BanetError:
-        raise
-    except MemoryError:
-        row = replace(row, error="not enough memory for a photo of this size")
-    except OSError as error:
-        _stop_if_nothing_can_be_written(error, settings.out)
-        row = replace(row, error=f"cannot be written: {error.strerror or error}")
-    except Exception as error:  # one photo must never end the run
-        logger.exception("%s: unexpected error", photo.source)
-        row = replace(row, error=f"unexpected {type(error).__name__}: {error}")
-    return replace(row, seconds=round(time.perf_counter() - started, 4))
+class _PhotoWorker:
+    """Segments photo files one after the other, and counts the CPU time."""
+
+    def __init__(self, settings: TaskSettings, segmenter: Segmenter) -> None:
+        self.clock = StageClock()
+        self._settings = settings
+        self._segmenter = segmenter
+
+    def segment_file(self, photo: PhotoTask) -> LedgerRow:
+        """Segment one photo; the row has the hash of `photo.known` only if that row still holds.
+
+        Raises:
+            BanetError: Nothing more can be written.
+        """
+        started = time.perf_counter()
+        row = LedgerRow(
+            source=photo.source,
+            status="failed",
+            seconds=0.0,
+            fingerprint=self._settings.fingerprint,
+        )
+        try:
+            with self.clock("read"):
+                row, content = _read(row, self._settings.root / photo.source)
+            if photo.known is not None and photo.known.sha256 == row.sha256:
+                return replace(photo.known, mtime_ns=row.mtime_ns)
+            row = self._segment_content(row, content, photo.stem)
+        except PhotoError as error:
+            row = replace(row, error=str(error))
+        except BanetError:
+            raise
+        except MemoryError:
+            row = replace(row, error="not enough memory for a photo of this size")
+        except OSError as error:
+            _stop_if_nothing_can_be_written(error, self._settings.out)
+            row = replace(row, error=f"cannot be written: {error.strerror or error}")
+        except Exception as error:  # one photo must never end the run
+            logger.exception("%s: unexpected error", photo.source)
+            row = replace(row, error=f"unexpected {type(error).__name__}: {error}")
+        return replace(row, seconds=round(time.perf_counter() - started, 4))
+
+    def _segment_content(self, row: LedgerRow, content: bytes, stem: str) -> LedgerRow:
+        settings = self._settings
+        with self.clock("decode"):
+            # Masks alone need no more pixels than the network sees.
+            reduced_to = settings.size if settings.composite == "none" else None
+            photo = decode_photo(content, reduced_to=reduced_to)
+        with self.clock("forward"):
+            probability = self._segmenter(photo.pixels)
+        share = coverage(probability, threshold=settings.threshold)
+        is_empty = share < EMPTY_BELOW
+        with self.clock("mask"):
+            mask = self._full_mask(probability, photo, is_empty=is_empty)
+        mask_path = f"{MASKS}/{stem}.png"
+        composite_path = self._write_composite(photo, mask, stem, is_empty=is_empty)
+        self._write(mask_path, mask, "png")
+        return replace(
+            row,
+            status="empty" if is_empty else "ok",
+            mask=mask_path,
+            composite=composite_path,
+            width=photo.width,
+            height=photo.height,
+            coverage=round(share, 6),
+            confidence=round(confidence(probability), 6),
+        )
+
+    def _full_mask(
+        self, probability: NDArray[np.float32], photo: Photo, *, is_empty: bool
+    ) -> Pixels:
+        if is_empty:
+            return np.zeros((photo.height, photo.width), np.uint8)
+        if self._settings.mask == "soft":
+            return soft_mask(probability, height=photo.height, width=photo.width)
+        return binary_mask(
+            probability,
+            height=photo.height,
+            width=photo.width,
+            threshold=self._settings.threshold,
+        )
+
+    def _write_composite(
+        self, photo: Photo, mask: Pixels, stem: str, *, is_empty: bool
+    ) -> str | None:
+        """Write the composite, if there is to be one, and return its path below the output."""
+        settings = self._settings
+        if settings.composite == "none":
+            return None
+        path = f"{COMPOSITES}/{stem}.{settings.composite_format}"
+        if is_empty:  # an earlier run may have seen somebody there
+            (settings.out / path).unlink(missing_ok=True)
+            return None
+        with self.clock("composite"):
+            if settings.composite == "transparent":
+                picture = cut_out(photo.pixels, mask)
+            else:
+                picture = put_before(photo.pixels, mask, self._background(photo, mask))
+        self._write(path, picture, settings.composite_format, photo.icc_profile)
+        return path
+
+    def _background(self, photo: Photo, mask: Pixels) -> Pixels:
+        height, width = mask.shape
+        if self._settings.colour is not None:
+            return plain_background(self._settings.colour, height=height, width=width)
+        if self._settings.background is not None:
+            picture = load_background(*self._settings.background)
+            return picture_background(picture, height=height, width=width)
+        return blurred_background(photo.pixels, mask)
+
+    def _write(
+        self,
+        path: str,
+        pixels: Pixels,
+        image_format: ImageFormat,
+        icc_profile: bytes | None = None,
+    ) -> None:
+        with self.clock("encode"):
+            encoded = encode(pixels, image_format, icc_profile=icc_profile)
+        with self.clock("write"):
+            target = self._settings.out / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(target, encoded)
 
 
 def _read(row: LedgerRow, path: Path) -> tuple[LedgerRow, bytes]:
@@ -251,101 +352,9 @@ def _read(row: LedgerRow, path: Path) -> tuple[LedgerRow, bytes]:
         status = path.stat()
     except OSError as error:
         raise PhotoError(f"cannot be read: {error.strerror or error}") from error
+    row = replace(row, size=status.st_size, mtime_ns=status.st_mtime_ns)
     content = read_bytes(path)
-    row = replace(
-        row,
-        size=status.st_size,
-        mtime_ns=status.st_mtime_ns,
-        sha256=hashlib.sha256(content).hexdigest(),
-    )
-    return row, content
-
-
-def _segment_content(
-    row: LedgerRow,
-    content: bytes,
-    stem: str,
-    settings: TaskSettings,
-    segmenter: Segmenter,
-    clock: StageClock,
-) -> LedgerRow:
-    with clock("decode"):
-        # Masks alone need no more pixels than the network sees.
-        reduced_to = settings.size if settings.composite == "none" else None
-        photo = decode_photo(content, reduced_to=reduced_to)
-    with clock("forward"):
-        probability = segmenter(photo.pixels)
-    share = coverage(probability, threshold=settings.threshold)
-    is_empty = share < EMPTY_BELOW
-    with clock("mask"):
-        mask = _full_mask(probability, photo, settings, is_empty=is_empty)
-    mask_path = f"{MASKS}/{stem}.png"
-    composite_path = None
-    if settings.composite != "none":
-        composite_path = f"{COMPOSITES}/{stem}.{settings.composite_format}"
-        if is_empty:  # an earlier run may have seen somebody there
-            (settings.out / composite_path).unlink(missing_ok=True)
-            composite_path = None
-        else:
-            _write_composite(settings.out / composite_path, photo, mask, settings, clock)
-    _write(settings.out / mask_path, mask, "png", None, clock)
-    return replace(
-        row,
-        status="empty" if is_empty else "ok",
-        mask=mask_path,
-        composite=composite_path,
-        width=photo.width,
-        height=photo.height,
-        coverage=round(share, 6),
-        confidence=round(confidence(probability), 6),
-    )
-
-
-def _full_mask(
-    probability: NDArray[np.float32], photo: Photo, settings: TaskSettings, *, is_empty: bool
-) -> Pixels:
-    if is_empty:
-        return np.zeros((photo.height, photo.width), np.uint8)
-    if settings.mask == "soft":
-        return soft_mask(probability, height=photo.height, width=photo.width)
-    return binary_mask(
-        probability, height=photo.height, width=photo.width, threshold=settings.threshold
-    )
-
-
-def _write_composite(
-    path: Path, photo: Photo, mask: Pixels, settings: TaskSettings, clock: StageClock
-) -> None:
-    with clock("composite"):
-        if settings.composite == "transparent":
-            picture = cut_out(photo.pixels, mask)
-        else:
-            picture = put_before(photo.pixels, mask, _background(photo, mask, settings))
-    _write(path, picture, settings.composite_format, photo.icc_profile, clock)
-
-
-def _background(photo: Photo, mask: Pixels, settings: TaskSettings) -> Pixels:
-    height, width = mask.shape
-    if settings.colour is not None:
-        return plain_background(settings.colour, height=height, width=width)
-    if settings.background is not None:
-        picture = load_background(*settings.background)
-        return picture_background(picture, height=height, width=width)
-    return blurred_background(photo.pixels, mask)
-
-
-def _write(
-    path: Path,
-    pixels: Pixels,
-    image_format: ImageFormat,
-    icc_profile: bytes | None,
-    clock: StageClock,
-) -> None:
-    with clock("encode"):
-        encoded = encode(pixels, image_format, icc_profile=icc_profile)
-    with clock("write"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, encoded)
+    return replace(row, sha256=hashlib.sha256(content).hexdigest()), content
 
 
 def _stop_if_nothing_can_be_written(error: OSError, out: Path) -> None:

@@ -181,9 +181,7 @@ class _Run:
             raise
         progress.finish()
 
-    def _commit(
-        self, results: Iterable[BatchResult], ledger: Ledger, progress: Progress
-    ) -> None:
+    def _commit(self, results: Iterable[BatchResult], ledger: Ledger, progress: Progress) -> None:
         """Record results as they come."""
         for result in results:
             ledger.append((*result.rows, *result.unchanged))
@@ -252,7 +250,9 @@ def _background(options: SegmentOptions) -> tuple[Path, str] | None:
     try:
         sha256 = hashlib.sha256(read_bytes(path)).hexdigest()
     except PhotoError as error:
-        raise InputError(f"--background {path}: {error}; name a picture that can be read") from error
+        raise InputError(
+            f"--background {path}: {error}; name a picture that can be read"
+        ) from error
     load_background(path, sha256)
     return path, sha256
 

@@ -12,27 +12,24 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --constraint con
 INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
 
-# Two test processes on a small machine would otherwise fight for its cores.
-export OMP_NUM_THREADS ?= 2
-
 .DEFAULT_GOAL := help
 .PHONY: help demo test check lint types imports wheel docs clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
 
-$(BIN)/python:
+$(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "banet needs Python 3.11 or newer; $(PYTHON) is" \
 			"$$($(PYTHON) --version 2>&1 || true)." \
 			"Name another: make PYTHON=python3.12 demo" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
-$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
+$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/pip
 	$(PIP) --editable .
 	@touch $@
 
-$(DEVELOPED): pyproject.toml constraints.txt | $(BIN)/python
+$(DEVELOPED): pyproject.toml constraints.txt | $(BIN)/pip
 	$(PIP) --editable '.[dev]'
 	@touch $(INSTALLED) $@
 

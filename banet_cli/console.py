@@ -72,15 +72,17 @@ class Console:
         Raises:
             typer.Exit: Always.
         """
-        self.show(summary.as_json())
+        self.show(summary.as_json(), hidden_from_people=frozenset({"versions"}))
         raise typer.Exit(summary.exit_code)
 
-    def show(self, summary: dict[str, object]) -> None:
-        """Show a summary in the form that was asked for."""
+    def show(
+        self, summary: dict[str, object], *, hidden_from_people: frozenset[str] = frozenset()
+    ) -> None:
+        """Show a summary in the form that was asked for; tables leave out the hidden keys."""
         if self._json:
             sys.stdout.write(json_module.dumps(summary) + "\n")
         elif self._log_format == "json":
             logger.info("finished", extra={"summary": summary})
         elif not self._quiet:
-            for table in summary_tables(summary):
+            for table in summary_tables(summary, hidden=hidden_from_people):
                 self._stderr.print(table)

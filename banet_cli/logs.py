@@ -19,20 +19,24 @@ def configure_logging(
     quiet: bool = False,
     verbose: bool = False,
 ) -> None:
-    """Send all log records to `stderr`; those of other libraries only from warnings on.
+    """Send log records to `stderr`, other libraries' only if they matter to a user.
 
-    Warnings of other libraries through the `warnings` module are nothing that a user could act
-    on; they appear with `verbose` alone.
+    Args:
+        stderr: Where to.
+        log_format: Form of a message.
+        quiet: Only warnings and errors.
+        verbose: Details and tracebacks, and the warnings of other libraries.
     """
     release_logging()
     handler = _Handler(stderr, show_tracebacks=verbose)
     handler.setFormatter(_JsonFormatter() if log_format == "json" else _TextFormatter())
+    foreign_level = logging.WARNING if verbose else logging.ERROR
+    handler.addFilter(lambda record: _is_own(record) or record.levelno >= foreign_level)
     logging.getLogger().addHandler(handler)
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     for name in OWN_LOGGERS:
         logging.getLogger(name).setLevel(level)
     logging.captureWarnings(capture=True)
-    logging.getLogger("py.warnings").setLevel(logging.WARNING if verbose else logging.ERROR)
 
 
 def release_logging() -> None:
@@ -41,6 +45,10 @@ def release_logging() -> None:
     for handler in [handler for handler in root.handlers if isinstance(handler, _Handler)]:
         root.removeHandler(handler)
     logging.captureWarnings(capture=False)
+
+
+def _is_own(record: logging.LogRecord) -> bool:
+    return record.name.split(".")[0] in OWN_LOGGERS
 
 
 class _Handler(logging.Handler):

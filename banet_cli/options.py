@@ -33,8 +33,8 @@ class SplitFractions(NamedTuple):
 class CannyThresholds(NamedTuple):
     """Hysteresis thresholds of the Canny edge detector, on gradients of 8-bit masks."""
 
-    low: int
-    high: int
+    low: float
+    high: float
 
 
 def parse_split(value: str | Sequence[float]) -> SplitFractions:
@@ -45,12 +45,12 @@ def parse_split(value: str | Sequence[float]) -> SplitFractions:
         raise typer.BadParameter(f"{value!r} is not three numbers such as 0.8,0.1,0.1") from error
 
 
-def parse_canny(value: str | Sequence[int]) -> CannyThresholds:
+def parse_canny(value: str | Sequence[float]) -> CannyThresholds:
     """Read `100,200`, or two numbers of `banet.toml`."""
     try:
-        return CannyThresholds(*map(int, _items(value)))
+        return CannyThresholds(*map(float, _items(value)))
     except (TypeError, ValueError) as error:
-        raise typer.BadParameter(f"{value!r} is not two whole numbers such as 100,200") from error
+        raise typer.BadParameter(f"{value!r} is not two numbers such as 100,200") from error
 
 
 def _items(value: str | Sequence[float]) -> Sequence[str] | Sequence[float]:
@@ -156,7 +156,7 @@ FrameSize = Annotated[
 ]
 FitOption = Annotated[Fit, typer.Option(help="How a photo is brought into its frame.")]
 CanonicalWidth = Annotated[
-    int,
+    float,
     typer.Option(
         metavar="PIXELS", help="Boundary width in a portrait that fills its frame (Eq. 1)."
     ),
@@ -249,7 +249,7 @@ WorkingSize = Annotated[
 
 # banet segment
 Inputs = Annotated[
-    list[str],
+    list[Path],
     typer.Argument(metavar="INPUT...", help="Photos, folders that are searched, or patterns."),
 ]
 OutputFolder = Annotated[

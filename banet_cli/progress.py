@@ -24,12 +24,12 @@ class LiveProgress:
 
     def __init__(self, stderr: RichConsole) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[status]}"),
+            TextColumn("{task.fields[status]}", markup=False),
             console=stderr,
         )
         self._task: TaskID | None = None

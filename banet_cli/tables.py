@@ -5,14 +5,21 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 FRACTIONS = frozenset({"portrait_iou", "miou", "boundary_iou"})
 """Scores that people read per cent."""
 
+ROWS_SHOWN = 20
+"""Longer lists are cut; all of it stands in the files that a command writes, and in --json."""
 
-def summary_tables(summary: dict[str, object]) -> Iterator[Table]:
-    """Yield a table of the plain values, then one for each list of objects."""
-    plain = {key: value for key, value in summary.items() if not _is_list_of_objects(value)}
+
+def summary_tables(
+    summary: dict[str, object], *, hidden: frozenset[str] = frozenset()
+) -> Iterator[Table]:
+    """Yield a table of the plain values, then one for each list, whose items are objects."""
+    summary = {key: value for key, value in summary.items() if key not in hidden}
+    plain = {key: value for key, value in summary.items() if not isinstance(value, list)}
     if plain:
         table = Table(box=box.SIMPLE, show_header=False)
         table.add_column(style="bold")
@@ -21,16 +28,18 @@ def summary_tables(summary: dict[str, object]) -> Iterator[Table]:
             table.add_row(_label(key), _cell(key, value))
         yield table
     for value in summary.values():
-        if _is_list_of_objects(value):
+        if isinstance(value, list) and value:
             yield _rows_table(value)
 
 
-def _rows_table(rows: Any) -> Table:
+def _rows_table(rows: list[dict[str, Any]]) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     for key in rows[0]:
         table.add_column(_label(key) + (" %" if key in FRACTIONS else ""), overflow="fold")
-    for row in rows:
+    for row in rows[:ROWS_SHOWN]:
         table.add_row(*(_cell(key, value) for key, value in row.items()))
+    if len(rows) > ROWS_SHOWN:
+        table.caption = f"and {len(rows) - ROWS_SHOWN} more"
     return table
 
 
@@ -42,15 +51,15 @@ def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield prefix + key, value
 
 
-def _is_list_of_objects(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-
-
 def _label(key: str) -> str:
     return key.replace("_", " ")
 
 
-def _cell(key: str, value: Any) -> str:
+def _cell(key: str, value: Any) -> Text:
+    return Text(_value_text(key, value))
+
+
+def _value_text(key: str, value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, float):

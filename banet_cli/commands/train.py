@@ -9,7 +9,7 @@ def train(
     *,
     out: options.RunFolder,
     model: options.Model = "banet-64",
-    recipe: options.Recipe = "quick",
+    recipe: options.Recipe = "pretrain",
     init: options.Init = None,
     iterations: options.Iterations = None,
     batch_size: options.BatchSize = None,

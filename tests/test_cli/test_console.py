@@ -1,0 +1,92 @@
+"""Progress and tables."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console as RichConsole
+
+from banet_cli.console import Console
+from banet_cli.progress import LiveProgress, PlainProgress
+from banet_cli.tables import ROWS_SHOWN, summary_tables
+
+
+def render(summary) -> str:
+    console = RichConsole(file=io.StringIO(), width=200)
+    for table in summary_tables(summary):
+        console.print(table)
+    return console.file.getvalue()
+
+
+def test_plain_progress_says_how_it_ended(caplog):
+    caplog.set_level("INFO")
+    progress = PlainProgress()
+    progress.start("segmenting", 4)
+    for _ in range(3):
+        progress.advance(status="1 failed")
+    progress.finish()
+    (message,) = caplog.messages
+    assert message.startswith("segmenting: 3 of 4, 75%, ")
+    assert message.endswith("per second, 1 failed")
+
+
+def test_plain_progress_says_something_now_and_then(caplog):
+    caplog.set_level("INFO")
+    progress = PlainProgress(interval=0)
+    progress.start("listing", None)
+    progress.advance()
+    progress.advance(2)
+    assert [message.split(",")[0] for message in caplog.messages] == ["listing: 1", "listing: 3"]
+
+
+def test_live_progress_draws_on_a_terminal():
+    terminal = RichConsole(file=io.StringIO(), force_terminal=True, width=100)
+    progress = LiveProgress(terminal)
+    progress.start("segmenting [all]", 2)
+    progress.advance(2, status="done")
+    progress.finish()
+    progress.close()
+    assert "segmenting [all]" in terminal.file.getvalue()
+    assert "2/2" in terminal.file.getvalue()
+
+
+def test_no_live_bar_without_a_terminal():
+    console = Console(json=False, log_format="text", quiet=False, verbose=False)
+    with console.progress() as progress:
+        assert isinstance(progress, PlainProgress)
+
+
+def test_json_is_one_object_on_standard_output_and_nothing_else(capsys):
+    console = Console(json=True, log_format="text", quiet=False, verbose=False)
+    console.show({"source": "caf\udce9.jpg", "failed": 0})
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == {"source": "caf\udce9.jpg", "failed": 0}
+    assert captured.err == ""
+
+
+def test_quiet_shows_no_table(capsys):
+    console = Console(json=False, log_format="text", quiet=True, verbose=False)
+    console.show({"failed": 0})
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(1234567, "1,234,567"), (0.25, "0.25"), (None, "-"), (True, "True")]
+)
+def test_values_are_shown_for_people(value, shown):
+    assert shown in render({"key": value})
+
+
+def test_scores_are_shown_per_cent():
+    table = render({"results": [{"name": "banet-64", "portrait_iou": 0.93456}]})
+    assert "portrait iou %" in table
+    assert "93.46" in table
+
+
+def test_names_are_not_taken_for_markup():
+    assert "[bold]x.jpg" in render({"failures": [{"source": "[bold]x.jpg"}]})
+
+
+def test_long_lists_are_cut():
+    table = render({"failures": [{"source": f"{index}.jpg"} for index in range(ROWS_SHOWN + 5)]})
+    assert "and 5 more" in table

@@ -1,0 +1,25 @@
+"""`banet info`."""
+
+from pipelines import __version__
+
+
+def test_info_holds_what_a_bug_report_needs(banet):
+    outcome = banet("info", "--json")
+    assert outcome.exit_code == 0
+    assert outcome.summary["versions"]["banet"] == __version__
+    assert {"torch", "zarr", "python"} <= set(outcome.summary["versions"])
+    assert outcome.summary["devices"][0]["device"] == "cpu"
+    assert ".jpg" in outcome.summary["photos"]
+
+
+def test_info_knows_the_hash_of_the_shipped_weights(banet):
+    (weights,) = banet("info", "--json").summary["weights"]
+    assert weights["name"] == "banet-64"
+    assert len(weights["sha256"]) == 64
+    assert weights["licence"]
+
+
+def test_info_for_people_leaves_standard_output_alone(banet):
+    outcome = banet("info")
+    assert outcome.stdout == ""
+    assert "banet-64" in outcome.stderr

@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import nn
 
-from models.banet import banet
+from models.banet import BANet, banet
 from models.blocks import count_parameters
 from models.prediction import IMAGE_MEAN, IMAGE_STD, Prediction, normalize
 
@@ -14,6 +14,7 @@ __all__ = [
     "IMAGE_STD",
     "MODELS",
     "Prediction",
+    "boundary_temperature",
     "build_model",
     "count_parameters",
     "normalize",
@@ -39,3 +40,8 @@ def build_model(name: str, **overrides: float) -> nn.Module:
     if name not in MODELS:
         raise ValueError(f"unknown model {name!r}; available: {', '.join(MODELS)}")
     return MODELS[name](**overrides)
+
+
+def boundary_temperature(network: nn.Module) -> float | None:
+    """Return T of Eq. 2 that a network was built with; None if it has no boundary attention."""
+    return network.boundary_attention.temperature if isinstance(network, BANet) else None

@@ -6,6 +6,7 @@ mining branch, feature fusion module, and last the network that joins them.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -48,10 +49,8 @@ class SemanticBranch(nn.Module):
             )
             in_channels = width
         self.stages = nn.ModuleList(stages)  # 1/4, 1/8, 1/16, 1/32
-        deep_to_shallow = list(reversed(widths))
         self.decoder = nn.ModuleList(
-            Bottleneck(deep, shallow)
-            for deep, shallow in zip(deep_to_shallow, deep_to_shallow[1:], strict=False)
+            Bottleneck(deep, shallow) for deep, shallow in pairwise(reversed(widths))
         )  # 1/32, 1/16, 1/8
 
     def forward(self, image: Tensor) -> Tensor:
@@ -103,7 +102,7 @@ class FeatureFusionModule(nn.Module):
         )
 
     def forward(self, semantic: Tensor, detail: Tensor) -> Tensor:
-        """Fuse (B, C1, H, W) and (B, C2, H, W), C1 + C2 = in_channels, to (B, out_channels, H, W)."""
+        """Fuse (B, C1, H, W) and (B, C2, H, W), C1 + C2 = in_channels, to (B, C, H, W)."""
         fused = self.fuse(torch.cat((semantic, detail), dim=1))
         return fused * (1 + self.weigh(fused))
 

@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.boundary import CANONICAL_SIZE, boundary_target
-from pipelines.images import Pixels
+from pipelines.images import PERSON_FROM, Pixels
 
-PERSON_MARGIN = 1.3
+LEAST_BILINEAR_SCALE = 0.6
+"""A bilinear warp that shrinks further than this would alias."""
+
+PHOTO_MARGIN = 1.3
 """A view is at most this many times as large as the photo: beyond is only padding."""
 
 
@@ -58,7 +61,7 @@ class TrainingView:
 
 def person_box(mask: Pixels) -> tuple[int, int, int, int]:
     """Return x, y, width and height of the person; of the whole photo if nobody is in it."""
-    x, y, width, height = cv2.boundingRect((mask > 127).astype(np.uint8))
+    x, y, width, height = cv2.boundingRect((mask >= PERSON_FROM).astype(np.uint8))
     return (x, y, width, height) if width else (0, 0, mask.shape[1], mask.shape[0])
 
 
@@ -114,7 +117,7 @@ def _framing(
     if not new_framing:
         return photo_width / 2, photo_height / 2, whole
     x, y, person_width, person_height = person_box(mask)
-    view = min(float(heights * person_height), PERSON_MARGIN * whole)
+    view = min(float(heights * person_height), PHOTO_MARGIN * whole)
     # A view smaller than the person is centred anywhere on him, a larger one holds him anywhere.
     slack_x = abs(person_width - view / aspect)
     slack_y = abs(person_height - view)
@@ -128,9 +131,9 @@ def _framing(
 def _halve_before_shrinking(
     image: Pixels, mask: Pixels, scale: float
 ) -> tuple[Pixels, Pixels, int]:
-    """Shrink by area in powers of two, since a bilinear warp to under a half would alias."""
+    """Shrink by area, in powers of two, as far as the warp cannot."""
     factor = 1
-    while scale * factor <= 0.6:
+    while scale * factor <= LEAST_BILINEAR_SCALE:
         factor *= 2
     if factor == 1:
         return image, mask, 1
@@ -157,9 +160,9 @@ def _warp(
 ) -> tuple[Pixels, Pixels, Pixels]:
     """Apply the map; beyond the frame the picture is mirrored, and not valid."""
     size = width, height
-    mirrored = {"flags": cv2.INTER_LINEAR, "borderMode": cv2.BORDER_REFLECT_101}
-    warped = cv2.warpAffine(image, affine, size, **mirrored)
-    warped_mask = cv2.warpAffine(mask, affine, size, **mirrored)
+    mirrored = cv2.BORDER_REFLECT_101
+    warped = cv2.warpAffine(image, affine, size, borderMode=mirrored)
+    warped_mask = cv2.warpAffine(mask, affine, size, borderMode=mirrored)
     inside = np.ones(mask.shape, np.uint8)
     valid = cv2.warpAffine(inside, affine, size, flags=cv2.INTER_NEAREST, borderValue=0)
     return warped, warped_mask, valid  # type: ignore[return-value]

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.images import Pixels
+from pipelines.images import PERSON_FROM, Pixels
 
 CANONICAL_SIZE = 512
 """Size of the frame, in pixels, at which the canonical width W of Eq. 1 is meant."""
@@ -42,7 +42,7 @@ def boundary_target(
     Returns:
         The target, (H, W) uint8 in {0, 1}, and the kernel size K that its edges were dilated by.
     """
-    person = mask > 127
+    person = mask >= PERSON_FROM
     kernel_size = dilation_kernel_size(person, canonical_width=canonical_width)
     edges = cv2.Canny(person.astype(np.uint8) * 255, *canny)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (kernel_size, kernel_size))

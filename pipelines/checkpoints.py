@@ -32,14 +32,15 @@ class WeightsInfo:
 
     Attributes:
         model: Name in the registry of networks.
-        temperature: T of Eq. 2 that the weights were trained with.
+        temperature: T of Eq. 2 that the weights were trained with; None for a network without
+            boundary attention.
         size: Working size: pixels of the longer side of the photo as the network sees it.
         training: Free-form facts: data, recipe, iterations, scores.
         licence: Terms of use of the weights.
     """
 
     model: str
-    temperature: float
+    temperature: float | None
     size: int
     training: dict[str, object] = field(default_factory=dict)
     licence: str = ""
@@ -91,7 +92,8 @@ def load_weights(name_or_path: str) -> Weights:
             f"{path}: weights of the network {info.model!r}, which this version of banet does "
             f"not have (it has {', '.join(MODELS)}); a newer version may"
         )
-    network = build_model(info.model, temperature=info.temperature)
+    overrides = {} if info.temperature is None else {"temperature": info.temperature}
+    network = build_model(info.model, **overrides)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -122,7 +124,8 @@ def load_weights_once(name_or_path: str, sha256: str) -> Weights:
 def save_weights(path: Path, network: nn.Module, info: WeightsInfo) -> None:
     """Write the parameters and buffers of `network` with their metadata, atomically."""
     tensors = {
-        name: tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else None)
+        name: tensor.detach()
+        .to("cpu", torch.float32 if tensor.is_floating_point() else None)
         .contiguous()
         for name, tensor in network.state_dict().items()
     }

@@ -10,15 +10,17 @@ import logging
 from collections import Counter
 from dataclasses import asdict, dataclass
 from functools import partial
+from math import isclose
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+
+import numpy as np
 
 from pipelines.boundary import CANNY_THRESHOLDS, CANONICAL_SIZE, boundary_target
 from pipelines.errors import BanetError, ConfigError, PhotoError, StoreError
+from pipelines.examine import ReportRow, examine, load_pair, settle
 from pipelines.frames import FITS, Fit, fit_frame
-from pipelines.images import Pixels, decode_photo, read_bytes, write_atomically
-from pipelines.masks import read_mask
+from pipelines.images import write_atomically
 from pipelines.parallel import Pool, open_pool
 from pipelines.progress import Progress, SilentProgress
 from pipelines.sources import FORMATS, Sample, discover_samples
@@ -33,8 +35,6 @@ from pipelines.store import (
     shard_starts,
     write_shard,
 )
-
-Status = Literal["stored", "duplicate", "missing", "failed"]
 
 MINIMUM_SIZE = 32
 PAIRS_PER_TASK = 8
@@ -82,35 +82,26 @@ class PrepareOptions:
     scheduler: str | None = None
 
     def __post_init__(self) -> None:
-        mistakes = [
-            message
-            for wrong, message in (
-                (
-                    self.format not in {"auto", *FORMATS},
-                    f"--format {self.format}: use auto, {', '.join(FORMATS)}",
-                ),
-                (self.size < MINIMUM_SIZE, f"--size {self.size}: at least {MINIMUM_SIZE}"),
-                (self.fit not in FITS, f"--fit {self.fit}: use {', '.join(FITS)}"),
-                (
-                    self.canonical_width <= 0,
-                    f"--canonical-width {self.canonical_width}: must be positive",
-                ),
-                (
-                    not 0 <= self.canny[0] <= self.canny[1],
-                    f"--canny {self.canny[0]:g},{self.canny[1]:g}: need 0 <= LOW <= HIGH",
-                ),
-                (
-                    min(self.split) < 0 or abs(sum(self.split) - 1) > 1e-6,
-                    f"--split {','.join(f'{share:g}' for share in self.split)}: three shares of "
-                    "train, val and test that add up to 1",
-                ),
-                (
-                    self.max_failures is not None and self.max_failures < 0,
-                    f"--max-failures {self.max_failures}: must not be negative",
-                ),
-            )
-            if wrong
-        ]
+        shares = ",".join(f"{share:g}" for share in self.split)
+        low, high = self.canny
+        checks = {
+            f"--format {self.format}: use auto, {', '.join(FORMATS)}": (
+                self.format in {"auto", *FORMATS}
+            ),
+            f"--size {self.size}: at least {MINIMUM_SIZE}": self.size >= MINIMUM_SIZE,
+            f"--fit {self.fit}: use {', '.join(FITS)}": self.fit in FITS,
+            f"--canonical-width {self.canonical_width:g}: must be positive": (
+                self.canonical_width > 0
+            ),
+            f"--canny {low:g},{high:g}: need 0 <= LOW <= HIGH": 0 <= low <= high,
+            f"--split {shares}: shares of train, val and test that add up to 1": (
+                min(self.split) >= 0 and isclose(sum(self.split), 1)
+            ),
+            f"--max-failures {self.max_failures}: must not be negative": (
+                self.max_failures is None or self.max_failures >= 0
+            ),
+        }
+        mistakes = [message for message, is_right in checks.items() if not is_right]
         if mistakes:
             raise ConfigError("; ".join(mistakes))
 
@@ -123,28 +114,6 @@ class PrepareOptions:
             "canny": list(self.canny),
             "split_shares": list(self.split),
         }
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportRow:
-    """What became of one listed sample; a line of `DATASET.report.jsonl`.
-
-    Attributes:
-        reason: Why it is missing or failed, or which sample it duplicates.
-        convention: How its mask writes "person", see `masks.read_mask`.
-        mask_sha256: Of the mask's file, so that a changed mask is noticed.
-    """
-
-    name: str
-    status: Status
-    photo: str
-    mask: str
-    crop: tuple[int, int, int, int] | None = None
-    reason: str = ""
-    split: str = ""
-    sha256: str = ""
-    mask_sha256: str = ""
-    convention: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,20 +158,31 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
     """
     started = perf_counter()
     progress = progress or SilentProgress()
-    _refuse_foreign_target(options.dataset)
-    source_format, samples = discover_samples(options.source, options.format)
+    if options.dataset.exists() and not is_store(options.dataset):
+        raise StoreError(
+            f"{options.dataset}: exists and is no dataset of banet's; name another path or "
+            "remove it"
+        )
+    # Absolute, because workers may run elsewhere.
+    source_format, samples = discover_samples(options.source.resolve(), options.format)
     if options.crops is not None:
         samples = add_crops(samples, options.crops)
     logger.info("%s: %d samples listed, layout %s", options.source, len(samples), source_format)
     with open_pool(workers=options.workers, scheduler=options.scheduler) as pool:
-        rows = _settle(samples, _examine_all(samples, pool, progress), options.split)
+        rows = settle(samples, _examine_all(samples, pool, progress), options.split)
         summary = _summarise(rows, source_format, started)
         if options.check:
             return summary
         _refuse_failures(summary, options)
         if not _is_current(options, rows):
-            _write_store(samples, rows, options, summary, pool, progress)
-    _write_report(options.dataset, rows)
+            chosen = [
+                (sample, row)
+                for sample, row in zip(samples, rows, strict=True)
+                if row.status == "stored"
+            ]
+            _write_store(chosen, options, _attributes(options, summary, rows), pool, progress)
+    report = "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
+    write_atomically(report_path(options.dataset), report.encode())
     return _summarise(rows, source_format, started)
 
 
@@ -211,111 +191,14 @@ def report_path(dataset: Path) -> Path:
     return dataset.with_name(f"{dataset.name.removesuffix('.zarr')}.report.jsonl")
 
 
-def split_of(sha256: str, shares: tuple[float, float, float], listed: str | None) -> str:
-    """Choose the split of a photo by its content, so that equal photos never part.
-
-    Args:
-        sha256: Hexadecimal hash of the photo's file.
-        shares: Of train, val and test, adding up to 1.
-        listed: Split by the dataset's own list. `test` stays; what is listed for training is
-            divided between train and val, in their proportion.
-    """
-    if listed == "test":
-        return "test"
-    train, val, test = shares
-    if listed == "train" and train + val > 0:
-        train, val, test = train / (train + val), val / (train + val), 0.0
-    position = int(sha256[:12], 16) / 16**12
-    if position < train:
-        return "train"
-    return "val" if position < train + val or test == 0 else "test"
-
-
-def _refuse_foreign_target(dataset: Path) -> None:
-    if dataset.exists() and not is_store(dataset):
-        raise StoreError(
-            f"{dataset}: exists and is no dataset of banet's; name another path or remove it"
-        )
-
-
 def _examine_all(samples: list[Sample], pool: Pool, progress: Progress) -> dict[str, ReportRow]:
     batches = [samples[i : i + PAIRS_PER_TASK] for i in range(0, len(samples), PAIRS_PER_TASK)]
     rows: dict[str, ReportRow] = {}
     progress.start("checking", len(samples))
-    for batch in pool.map(_examine, batches):
+    for batch in pool.map(examine, batches):
         rows.update((row.name, row) for row in batch)
         progress.advance(len(batch))
     progress.finish()
-    return rows
-
-
-def _examine(samples: list[Sample]) -> list[ReportRow]:
-    """Check pairs; a good one gets the status `stored`, before duplicates are known."""
-    return [_examine_pair(sample) for sample in samples]
-
-
-def _examine_pair(sample: Sample) -> ReportRow:
-    row = partial(
-        ReportRow,
-        name=sample.name,
-        photo=str(sample.photo),
-        mask=str(sample.mask),
-        crop=sample.crop,
-        split=sample.split or "",
-    )
-    for kind, path in (("photo", sample.photo), ("mask", sample.mask)):
-        if not path.exists():
-            return row(status="missing", reason=f"{kind} {path} does not exist")
-    try:
-        content = read_bytes(sample.photo)
-        photo = decode_photo(content).pixels
-    except PhotoError as error:
-        return row(status="failed", reason=f"photo {sample.photo}: {error}")
-    try:
-        mask, convention = read_mask(sample.mask)
-        _crop_pair(photo, mask, sample.crop)
-        mask_sha256 = hashlib.sha256(read_bytes(sample.mask)).hexdigest()
-    except PhotoError as error:
-        return row(status="failed", reason=f"mask {sample.mask}: {error}")
-    return row(
-        status="stored",
-        sha256=hashlib.sha256(content).hexdigest(),
-        mask_sha256=mask_sha256,
-        convention=convention,
-    )
-
-
-def _crop_pair(
-    photo: Pixels, mask: Pixels, crop: tuple[int, int, int, int] | None
-) -> tuple[Pixels, Pixels]:
-    """Cut the box of a sample out of photo and mask, which must be of one size."""
-    height, width = photo.shape[:2]
-    if mask.shape != (height, width):
-        raise PhotoError(
-            f"{mask.shape[1]} x {mask.shape[0]} pixels, but its photo has {width} x {height}"
-        )
-    if crop is None:
-        return photo, mask
-    x0, y0, x1, y1 = crop
-    if x1 > width or y1 > height:
-        raise PhotoError(f"the crop {x0},{y0},{x1},{y1} leaves the photo of {width} x {height}")
-    return photo[y0:y1, x0:x1], mask[y0:y1, x0:x1]
-
-
-def _settle(
-    samples: list[Sample], examined: dict[str, ReportRow], shares: tuple[float, float, float]
-) -> list[ReportRow]:
-    """Order the rows as the source lists them, mark duplicates and choose splits."""
-    first: dict[tuple[object, ...], str] = {}
-    rows = []
-    for sample in samples:
-        values = asdict(examined[sample.name])
-        if values["status"] == "stored":
-            original = first.setdefault((values["sha256"], sample.crop), sample.name)
-            if original != sample.name:
-                values |= {"status": "duplicate", "reason": f"same photo as {original}"}
-            values["split"] = split_of(values["sha256"], shares, sample.split)
-        rows.append(ReportRow(**values))
     return rows
 
 
@@ -346,7 +229,7 @@ def _refuse_failures(summary: PrepareSummary, options: PrepareOptions) -> None:
         reasons = {row.reason for row in summary.problems}
         raise StoreError(
             f"{options.source}: none of {summary.discovered} pairs can be stored, nothing was "
-            f"written. For example: {sorted(reasons)[0]}"
+            f"written. For example: {min(reasons)}"
         )
 
 
@@ -374,18 +257,10 @@ def _is_current(options: PrepareOptions, rows: list[ReportRow]) -> bool:
     )
 
 
-def _write_store(
-    samples: list[Sample],
-    rows: list[ReportRow],
-    options: PrepareOptions,
-    summary: PrepareSummary,
-    pool: Pool,
-    progress: Progress,
-) -> None:
-    chosen = [
-        (sample, row) for sample, row in zip(samples, rows, strict=True) if row.status == "stored"
-    ]
-    attributes: dict[str, object] = {
+def _attributes(
+    options: PrepareOptions, summary: PrepareSummary, rows: list[ReportRow]
+) -> dict[str, object]:
+    return {
         **options.stored_parameters(),
         "source": options.source.name,
         "format": summary.format,
@@ -393,16 +268,24 @@ def _write_store(
         "licence": _licence_text(options.source),
         "fingerprint": _fingerprint(options, rows),
     }
+
+
+def _write_store(
+    chosen: list[tuple[Sample, ReportRow]],
+    options: PrepareOptions,
+    attributes: dict[str, object],
+    pool: Pool,
+    progress: Progress,
+) -> None:
     progress.start("writing", len(chosen))
     with create_store(
-        options.dataset, count=len(chosen), size=options.size, attributes=attributes
+        options.dataset.resolve(), count=len(chosen), size=options.size, attributes=attributes
     ) as folder:
-        write = partial(_write_shard_of, folder.resolve(), options)
         tasks = (
             (start, chosen[start : start + SAMPLES_PER_SHARD])
             for start in shard_starts(len(chosen))
         )
-        for written in pool.map(write, tasks):
+        for written in pool.map(partial(_write_shard_of, folder, options), tasks):
             progress.advance(written)
     progress.finish()
 
@@ -411,27 +294,24 @@ def _write_shard_of(
     folder: Path, options: PrepareOptions, task: tuple[int, list[tuple[Sample, ReportRow]]]
 ) -> int:
     start, chosen = task
-    samples = [_stored_sample(sample, row, options) for sample, row in chosen]
-    write_shard(folder, start, samples)
-    return len(samples)
+    write_shard(folder, start, [_stored_sample(sample, row, options) for sample, row in chosen])
+    return len(chosen)
 
 
 def _stored_sample(sample: Sample, row: ReportRow, options: PrepareOptions) -> StoredSample:
     try:
-        content = read_bytes(sample.photo)
-        photo, mask = _crop_pair(
-            decode_photo(content).pixels, read_mask(sample.mask)[0], sample.crop
-        )
+        pair = load_pair(sample)
     except PhotoError as error:
+        raise StoreError(f"changed while the dataset was being made: {error}") from error
+    if (pair.sha256, pair.mask_sha256) != (row.sha256, row.mask_sha256):
         raise StoreError(
-            f"{sample.photo}: changed while the dataset was being made ({error}); run it again"
-        ) from error
-    if hashlib.sha256(content).hexdigest() != row.sha256:
-        raise StoreError(f"{sample.photo}: changed while the dataset was being made; run it again")
-    image, mask, valid = fit_frame(photo, mask, size=options.size, fit=options.fit)
+            f"{sample.photo}: photo or mask changed while the dataset was being made; run the "
+            "same command again"
+        )
+    image, mask, valid = fit_frame(pair.photo, pair.mask, size=options.size, fit=options.fit)
     y, x, height, width = valid
     inside = slice(y, y + height), slice(x, x + width)
-    boundary = mask * 0
+    boundary = np.zeros_like(mask)
     boundary[inside], kernel_size = boundary_target(
         mask[inside],
         canonical_width=options.canonical_width * options.size / CANONICAL_SIZE,
@@ -455,8 +335,3 @@ def _licence_text(source: Path) -> str:
         if (source / name).is_file():
             return (source / name).read_text(encoding="utf-8", errors="replace")
     return ""
-
-
-def _write_report(dataset: Path, rows: list[ReportRow]) -> None:
-    lines = "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
-    write_atomically(report_path(dataset), lines.encode())

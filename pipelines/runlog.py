@@ -4,16 +4,13 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import tomli_w
 
 from pipelines.errors import ConfigError, InputError
 from pipelines.images import Pixels, encode, fitted_size, resize, write_atomically
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 PREVIEW_PHOTOS = 6
 PREVIEW_SIZE = 256
@@ -46,7 +43,7 @@ class RunLog:
     def __enter__(self) -> Self:
         from torch.utils.tensorboard import SummaryWriter  # slow to import
 
-        self._events: SummaryWriter = SummaryWriter(str(self.folder / "events"))
+        self._events = SummaryWriter(str(self.folder / "events"))
         return self
 
     def __exit__(

@@ -1,16 +1,20 @@
 """Scores of a network on the samples of a store, shared by `train` and `evaluate`."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch.nn import functional
 
-from models import normalize
 from models.metrics import Overlap, boundary_iou, count_overlap, pooled_miou, portrait_iou
-from pipelines.devices import autocast
-from pipelines.images import Pixels, fitted_size, resize
+from pipelines.images import PERSON_FROM, Pixels
+
+THRESHOLD = 0.5
+"""Probability from which on a pixel counts as portrait in the overlap scores."""
+
+SAD_UNIT = 1000
+"""The sum of absolute differences is given in thousands, as in the matting literature."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +27,7 @@ class Scores:
         miou: Mean of both classes' IoU, pooled over all pixels.
         boundary_iou: Mean over photos of the boundary IoU.
         mae: Mean absolute difference between soft mask and target.
+        sad: Mean over photos of the sum of these differences, in thousands of pixels.
     """
 
     samples: int
@@ -30,6 +35,7 @@ class Scores:
     miou: float
     boundary_iou: float
     mae: float
+    sad: float
 
     def as_json(self) -> dict[str, object]:
         """Return the scores as plain values."""
@@ -43,64 +49,38 @@ class PhotoScore:
     overlap: Overlap
     boundary_iou: float
     mae: float
+    sad: float
+
+    @property
+    def portrait_iou(self) -> float:
+        """IoU of the portrait class, a fraction of 1."""
+        return float(portrait_iou(self.overlap))
 
 
-def predict_mask(
-    network: nn.Module, photo: Pixels, *, size: int, device: torch.device, dtype: torch.dtype
-) -> Tensor:
-    """Segment one photo at a working size.
-
-    Args:
-        network: In eval mode, on `device`.
-        photo: RGB, (H, W, 3) uint8.
-        size: Pixels of the longer side as the network sees it.
-        device: To compute on.
-        dtype: Of autocast.
-
-    Returns:
-        Soft mask in [0, 1], (h, w) float32 on the CPU, whose longer side is `size`.
-    """
-    height, width = fitted_size(height=photo.shape[0], width=photo.shape[1], long_side=size)
-    pixels = torch.from_numpy(resize(photo, height=height, width=width)).to(device)
-    image = pixels.permute(2, 0, 1).unsqueeze(0).float().div(255)
-    with torch.inference_mode(), autocast(device, dtype):
-        portrait = network(normalize(image)).portrait
-    return portrait[0, 0].float().sigmoid().cpu()
-
-
-def score_photo(soft_mask: Tensor, target: Pixels) -> PhotoScore:
-    """Compare a soft mask, brought to the target's size, with the target at 0.5.
+def score_mask(probability: NDArray[np.float32], target: Pixels) -> PhotoScore:
+    """Compare a predicted mask, brought to the size of the target, with the target.
 
     Args:
-        soft_mask: (h, w) float32 in [0, 1].
+        probability: (h, w) in [0, 1].
         target: (H, W) uint8, 0-255.
     """
     height, width = target.shape
-    full = torch.nn.functional.interpolate(
-        soft_mask[None, None], size=(height, width), mode="bilinear", align_corners=False
+    predicted = functional.interpolate(
+        torch.from_numpy(probability)[None, None],
+        size=(height, width),
+        mode="bilinear",
+        align_corners=False,
     )[0]
     truth = torch.from_numpy(np.ascontiguousarray(target)).unsqueeze(0)
     everywhere = torch.ones_like(truth, dtype=torch.bool)
-    person, is_person = full >= 0.5, truth > 127
+    person, is_person = predicted >= THRESHOLD, truth >= PERSON_FROM
+    difference = (predicted - truth.float() / 255).abs()
     return PhotoScore(
         overlap=count_overlap(person, is_person, everywhere),
         boundary_iou=float(boundary_iou(person, is_person, everywhere)),
-        mae=float((full - truth.float() / 255).abs().mean()),
+        mae=float(difference.mean()),
+        sad=float(difference.sum()) / SAD_UNIT,
     )
-
-
-def score_photos(
-    network: nn.Module,
-    photos: Iterable[tuple[Pixels, Pixels]],
-    *,
-    size: int,
-    device: torch.device,
-    dtype: torch.dtype,
-) -> Iterator[PhotoScore]:
-    """Score photos (H, W, 3) uint8 with their masks (H, W) uint8 one by one."""
-    for photo, target in photos:
-        soft_mask = predict_mask(network, photo, size=size, device=device, dtype=dtype)
-        yield score_photo(soft_mask, target)
 
 
 def summarise(scores: list[PhotoScore]) -> Scores:
@@ -120,4 +100,5 @@ def summarise(scores: list[PhotoScore]) -> Scores:
         miou=pooled_miou(overlap),
         boundary_iou=float(np.mean([score.boundary_iou for score in scores])),
         mae=float(np.mean([score.mae for score in scores])),
+        sad=float(np.mean([score.sad for score in scores])),
     )

@@ -5,13 +5,13 @@ aside and renamed when it is complete, so that a store that can be opened is who
 described in `ARRAYS`; its attributes hold the schema version and all parameters it was made with.
 """
 
-import os
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
@@ -88,9 +88,9 @@ class Store:
 
     def __init__(self, path: Path, group: zarr.Group) -> None:
         self.path = path
-        self.attributes: Mapping[str, object] = dict(group.attrs)
+        self.attributes: Mapping[str, Any] = dict(group.attrs)
         self._group = group
-        self.splits: NDArray[np.uint8] = np.asarray(self._array("split")[:], dtype=np.uint8)
+        self.splits: NDArray[np.uint8] = self._read("split")
 
     def __len__(self) -> int:
         return len(self.splits)
@@ -103,24 +103,21 @@ class Store:
 
     def samples(self, indices: list[int]) -> Iterator[StoredSample]:
         """Yield the samples at these positions, in this order."""
-        small = {name: self._array(name)[:] for name, spec in ARRAYS.items() if not spec.frame}
+        small = {name: self._read(name) for name, spec in ARRAYS.items() if not spec.frame}
         for index in indices:
             yield StoredSample(
-                image=np.asarray(self._array("image")[index], dtype=np.uint8),
-                mask=np.asarray(self._array("mask")[index], dtype=np.uint8),
-                boundary=np.asarray(self._array("boundary")[index], dtype=np.uint8),
+                image=self._read("image", index),
+                mask=self._read("mask", index),
+                boundary=self._read("boundary", index),
                 kernel_size=int(small["kernel_size"][index]),
-                valid=tuple(int(value) for value in small["valid"][index]),  # type: ignore[arg-type]
+                valid=tuple(small["valid"][index].tolist()),
                 split=int(small["split"][index]),
                 name=str(small["name"][index]),
                 sha256=str(small["sha256"][index]),
             )
 
-    def _array(self, name: str) -> zarr.Array:
-        array = self._group[name]
-        if not isinstance(array, zarr.Array):
-            raise StoreError(f"{self.path}: {name!r} is no array; prepare the dataset again")
-        return array
+    def _read(self, name: str, index: int | slice = slice(None)) -> NDArray[Any]:
+        return np.asarray(self._group[name][index])  # type: ignore[index] # a group only may be
 
 
 def open_store(path: Path) -> Store:
@@ -159,7 +156,7 @@ def is_store(path: Path) -> bool:
 
 @contextmanager
 def create_store(
-    path: Path, *, count: int, size: int, attributes: Mapping[str, object]
+    path: Path, *, count: int, size: int, attributes: Mapping[str, Any]
 ) -> Iterator[Path]:
     """Create the arrays of a store aside; rename it to `path` when the block ends well.
 
@@ -191,7 +188,7 @@ def create_store(
         aside.rename(path)
         shutil.rmtree(replaced)
     else:
-        os.rename(aside, path)
+        aside.rename(path)
 
 
 def shard_starts(count: int) -> range:

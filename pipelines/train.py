@@ -10,11 +10,13 @@ import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from models import MODELS, build_model, normalize
+from models import MODELS, boundary_temperature, build_model, normalize
 from models.losses import BANetLoss, LossTerms
 from pipelines.batches import Batch, BatchSource, TrainingSet
 from pipelines.checkpoints import WeightsInfo, load_weights, save_weights
@@ -27,10 +29,11 @@ from pipelines.devices import (
 )
 from pipelines.errors import BanetError, ConfigError, InputError
 from pipelines.images import Pixels
+from pipelines.inference import Segmenter
 from pipelines.progress import Progress, SilentProgress
 from pipelines.recipes import Recipe, load_recipe
 from pipelines.runlog import PREVIEW_PHOTOS, RunLog
-from pipelines.scoring import Scores, predict_mask, score_photos, summarise
+from pipelines.scoring import score_mask, summarise
 from pipelines.store import open_store
 from pipelines.trainstate import TrainState
 
@@ -149,7 +152,8 @@ def train(options: TrainOptions, *, progress: Progress | None = None) -> TrainSu
     device = resolve_device(options.device)
     dtype = resolve_precision(options.precision, device)
     data = _load_data(options.datasets, recipe)
-    network = _initial_network(options).to(device, memory_format=torch.channels_last)
+    network = _initial_network(options).to(device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # of its stubs
     state = TrainState(network, recipe, device=device, dtype=dtype)
     config = {**_plain(asdict(options)), "resolved_recipe": recipe.as_dict()}
     with RunLog(options.out, config, resume=options.resume) as log:
@@ -160,7 +164,14 @@ def train(options: TrainOptions, *, progress: Progress | None = None) -> TrainSu
             "training %s on %s in %s, iteration %d of %d",
             options.model, device, precision_name(dtype), state.iteration, recipe.iterations,
         )  # fmt: skip
-        _Trainer(options, recipe, data, state, log, progress or SilentProgress()).run()
+        _Trainer(
+            options=options,
+            recipe=recipe,
+            data=data,
+            state=state,
+            log=log,
+            progress=progress or SilentProgress(),
+        ).run()
         summary = TrainSummary(
             iterations=state.iteration,
             best=state.best,
@@ -180,29 +191,21 @@ class _Data:
     facts: dict[str, object]
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Trainer:
-    def __init__(
-        self,
-        options: TrainOptions,
-        recipe: Recipe,
-        data: _Data,
-        state: TrainState,
-        log: RunLog,
-        progress: Progress,
-    ) -> None:
-        self.options = options
-        self.recipe = recipe
-        self.data = data
-        self.state = state
-        self.log = log
-        self.progress = progress
-        self.batches = BatchSource(data.training, recipe, seed=options.seed)
+    options: TrainOptions
+    recipe: Recipe
+    data: _Data
+    state: TrainState
+    log: RunLog
+    progress: Progress
 
     def run(self) -> None:
         """Train to the end of the recipe, validating and saving on the way."""
         state, recipe = self.state, self.recipe
+        source = BatchSource(self.data.training, recipe, seed=self.options.seed)
         self.progress.start("training", recipe.iterations - state.iteration)
-        for batch in self.batches.batches(state.iteration, threads=AUGMENT_THREADS):
+        for batch in source.batches(state.iteration, threads=AUGMENT_THREADS):
             terms = self.step(batch.to(state.device))
             state.iteration += 1
             if state.iteration % LOG_EVERY == 0:
@@ -246,15 +249,18 @@ class _Trainer:
         self.log.scalars(self.state.iteration, values)
 
     def validate(self) -> None:
-        """Score the validation photos at the working size; keep the weights if they are the best."""
-        state, size = self.state, self.recipe.stages[-1].size
-        state.network.eval()
-        results: dict[str, Scores] = {}
-        for name, photos in self.data.validation.items():
-            scores = score_photos(
-                state.network, photos, size=size, device=state.device, dtype=state.dtype
-            )
-            results[name] = summarise(list(scores))
+        """Score the validation photos at the working size; keep the best weights."""
+        state = self.state
+        segmenter = Segmenter(
+            state.network.eval(),
+            device=state.device,
+            dtype=state.dtype,
+            size=self.recipe.stages[-1].size,
+        )
+        results = {
+            name: summarise([score_mask(segmenter(photo), mask) for photo, mask in photos])
+            for name, photos in self.data.validation.items()
+        }
         mean_iou = sum(scores.portrait_iou for scores in results.values()) / len(results)
         values = {
             f"val/{name}/{key}": value
@@ -262,7 +268,7 @@ class _Trainer:
             for key, value in asdict(scores).items()
         }
         self.log.scalars(state.iteration, {"val/portrait_iou": mean_iou, **values})
-        self.log.preview(state.iteration, self.preview_masks(size))
+        self.log.preview(state.iteration, self.preview_masks(segmenter))
         logger.info(
             "iteration %d: portrait IoU %s",
             state.iteration,
@@ -276,28 +282,19 @@ class _Trainer:
             }
             save_weights(self.log.weights, state.network, self.weights_info())
 
-    def preview_masks(self, size: int) -> list[tuple[Pixels, Pixels]]:
+    def preview_masks(self, segmenter: Segmenter) -> list[tuple[Pixels, Pixels]]:
         """Segment the first few photos of every validation set."""
-        photos = [
-            photo
+        return [
+            (photo, (segmenter(photo) * 255).round().astype(np.uint8))
             for samples in self.data.validation.values()
             for photo, _ in samples[:PREVIEW_PHOTOS]
-        ]
-        state = self.state
-        masks = (
-            predict_mask(state.network, photo, size=size, device=state.device, dtype=state.dtype)
-            for photo in photos
-        )
-        return [
-            (photo, (mask * 255).round().byte().numpy())
-            for photo, mask in zip(photos, masks, strict=True)
         ]
 
     def weights_info(self) -> WeightsInfo:
         """Describe the weights as they are now."""
         return WeightsInfo(
             model=self.options.model,
-            temperature=self.state.network.boundary_attention.temperature,
+            temperature=boundary_temperature(self.state.network),
             size=self.recipe.stages[-1].size,
             training={
                 "recipe": self.options.recipe,
@@ -325,7 +322,7 @@ def _load_data(paths: tuple[Path, ...], recipe: Recipe) -> _Data:
         training.append(
             TrainingSet(
                 photos=[sample.cropped() for sample in store.samples(splits["train"])],
-                canonical_width=float(str(store.attributes["canonical_width"])),
+                canonical_width=store.attributes["canonical_width"],
             )
         )
         validation[path.stem] = [sample.cropped() for sample in store.samples(splits["val"])]
@@ -354,5 +351,7 @@ def _initial_network(options: TrainOptions) -> nn.Module:
     return weights.network
 
 
-def _plain(value: object) -> object:
-    return json.loads(json.dumps(value, default=str))
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """Turn paths and tuples into what TOML and JSON know."""
+    plain: dict[str, Any] = json.loads(json.dumps(values, default=str))
+    return plain

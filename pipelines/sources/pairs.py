@@ -15,7 +15,7 @@ def matches(root: Path) -> bool:
 
 
 def discover(root: Path) -> list[Sample]:
-    """List every photo and every mask; one whose counterpart is absent names where it was sought."""
+    """List every photo and every mask, also those whose counterpart is absent."""
     photo_folder, mask_folder = _folders(root)
     if photo_folder is None or mask_folder is None:
         return []

@@ -1,0 +1,179 @@
+"""`banet evaluate`: scores of weights on a split of prepared datasets."""
+
+import csv
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+
+from pipelines.checkpoints import load_weights
+from pipelines.devices import Precision, precision_name, resolve_device, resolve_precision
+from pipelines.errors import ConfigError, InputError
+from pipelines.images import write_atomically
+from pipelines.inference import MINIMUM_SIZE, Segmenter
+from pipelines.progress import Progress, SilentProgress
+from pipelines.scoring import PhotoScore, Scores, score_mask, summarise
+from pipelines.store import SPLITS, Store, open_store
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """What to evaluate; the options of the command of the same name.
+
+    Attributes:
+        datasets: Stores made by `banet prepare`, each scored on its own.
+        weights: Shipped names or files.
+        split: train, val, test or all.
+        out: Folder for `metrics.json` and `samples.csv`; None writes nothing.
+        size: Working size; None takes that of the weights.
+        precision: Arithmetic of the network.
+        device: auto, cpu, cuda, cuda:N or mps.
+
+    Raises:
+        ConfigError: Some values make no sense; all of them are named.
+    """
+
+    datasets: tuple[Path, ...]
+    weights: tuple[str, ...] = ("banet-64",)
+    split: str = "val"
+    out: Path | None = None
+    size: int | None = None
+    precision: Precision = "auto"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        mistakes = []
+        if not self.datasets:
+            mistakes.append("DATASET: name at least one")
+        if not self.weights:
+            mistakes.append("--weights: name at least one")
+        if self.split not in {*SPLITS, "all"}:
+            mistakes.append(f"--split {self.split}: use {', '.join(SPLITS)} or all")
+        if self.size is not None and self.size < MINIMUM_SIZE:
+            mistakes.append(f"--size {self.size}: at least {MINIMUM_SIZE}")
+        if mistakes:
+            raise ConfigError("; ".join(mistakes))
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """Scores of one set of weights on one dataset.
+
+    Attributes:
+        name: Of the weights, as given.
+        dataset: Path of the store, as given.
+        size: Working size that the photos were segmented at.
+    """
+
+    name: str
+    dataset: str
+    size: int
+    scores: Scores
+
+    def as_json(self) -> dict[str, object]:
+        """Return one object of the list `results`."""
+        facts = {"name": self.name, "dataset": self.dataset, "size": self.size}
+        return {**facts, **self.scores.as_json()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSummary:
+    """All results of one run."""
+
+    results: tuple[EvaluationResult, ...]
+    split: str
+    device: str
+    precision: str
+    seconds: float
+    exit_code: int = field(default=0, init=False)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the JSON summary of the command."""
+        return {
+            "results": [result.as_json() for result in self.results],
+            "split": self.split,
+            "device": self.device,
+            "precision": self.precision,
+            "seconds": self.seconds,
+        }
+
+
+def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> EvaluateSummary:
+    """Score weights on a split of every dataset, photo by photo, at the stored size.
+
+    Raises:
+        ConfigError: An option makes no sense.
+        StoreError: A dataset cannot be read.
+        InputError: A dataset has no samples in the split.
+        WeightsError: Weights cannot be read.
+        DeviceError: The device is not there.
+    """
+    started = perf_counter()
+    progress = progress or SilentProgress()
+    device = resolve_device(options.device)
+    dtype = resolve_precision(options.precision, device)
+    stores = {path: open_store(path) for path in options.datasets}
+    chosen = {path: _chosen_indices(store, options.split) for path, store in stores.items()}
+    results: list[EvaluationResult] = []
+    rows: list[dict[str, object]] = []
+    progress.start("evaluating", sum(map(len, chosen.values())) * len(options.weights))
+    for name in options.weights:
+        weights = load_weights(name)
+        size = options.size or weights.info.size
+        segmenter = Segmenter(weights.network, device=device, dtype=dtype, size=size)
+        for path, store in stores.items():
+            scores: list[PhotoScore] = []
+            for sample in store.samples(chosen[path]):
+                photo, mask = sample.cropped()
+                scores.append(score_mask(segmenter(photo), mask))
+                rows.append(_row(name, path, sample.name, scores[-1]))
+                progress.advance()
+            results.append(
+                EvaluationResult(name=name, dataset=str(path), size=size, scores=summarise(scores))
+            )
+    progress.finish()
+    summary = EvaluateSummary(
+        results=tuple(results),
+        split=options.split,
+        device=str(device),
+        precision=precision_name(dtype),
+        seconds=round(perf_counter() - started, 3),
+    )
+    if options.out is not None:
+        _write_report(options.out, summary, rows)
+    return summary
+
+
+def _chosen_indices(store: Store, split: str) -> list[int]:
+    indices = store.indices(split)
+    if not indices:
+        counts = ", ".join(f"{name} {len(store.indices(name))}" for name in SPLITS)
+        raise InputError(
+            f"{store.path}: no samples in the split {split!r} (it has {counts}); choose another "
+            "with --split"
+        )
+    return indices
+
+
+def _row(weights: str, dataset: Path, sample: str, score: PhotoScore) -> dict[str, object]:
+    return {
+        "weights": weights,
+        "dataset": str(dataset),
+        "sample": sample,
+        "portrait_iou": round(score.portrait_iou, 6),
+        "boundary_iou": round(score.boundary_iou, 6),
+        "mae": round(score.mae, 6),
+        "sad": round(score.sad, 6),
+    }
+
+
+def _write_report(folder: Path, summary: EvaluateSummary, rows: list[dict[str, object]]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    content = json.dumps(summary.as_json(), indent=2)
+    write_atomically(folder / "metrics.json", content.encode())
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(folder / "samples.csv", table.getvalue().encode())

@@ -1,0 +1,169 @@
+"""Checking the pairs of a source dataset before anything is written.
+
+Every listed pair is read, checked and hashed; then duplicates are marked and splits chosen.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from pipelines.errors import PhotoError
+from pipelines.images import Pixels, decode_photo, read_bytes
+from pipelines.masks import read_mask
+from pipelines.sources import Sample
+
+Status = Literal["stored", "duplicate", "missing", "failed"]
+Shares = tuple[float, float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRow:
+    """What became of one listed sample; a line of `DATASET.report.jsonl`.
+
+    Attributes:
+        reason: Why it is missing or failed, or which sample it duplicates.
+        convention: How its mask writes "person", see `masks.read_mask`.
+        mask_sha256: Of the mask's file, so that a changed mask is noticed.
+    """
+
+    name: str
+    status: Status
+    photo: str
+    mask: str
+    crop: tuple[int, int, int, int] | None = None
+    reason: str = ""
+    split: str = ""
+    sha256: str = ""
+    mask_sha256: str = ""
+    convention: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """The content of a sample, cut to its box.
+
+    Attributes:
+        photo: RGB, (H, W, 3) uint8.
+        mask: (H, W) uint8, 0-255.
+        convention: How the file of the mask writes "person".
+    """
+
+    photo: Pixels
+    mask: Pixels
+    sha256: str
+    mask_sha256: str
+    convention: str
+
+
+def load_pair(sample: Sample) -> Pair:
+    """Read photo and mask of a sample.
+
+    Raises:
+        PhotoError: One cannot be used, or they do not fit each other; the message names the file.
+    """
+    try:
+        content = read_bytes(sample.photo)
+        photo = decode_photo(content).pixels
+    except PhotoError as error:
+        raise PhotoError(f"photo {sample.photo}: {error}") from error
+    try:
+        mask_content = read_bytes(sample.mask)
+        mask, convention = read_mask(mask_content, sample.mask.suffix)
+        photo, mask = _cut(photo, mask, sample)
+    except PhotoError as error:
+        raise PhotoError(f"mask {sample.mask}: {error}") from error
+    return Pair(
+        photo=photo,
+        mask=mask,
+        sha256=hashlib.sha256(content).hexdigest(),
+        mask_sha256=hashlib.sha256(mask_content).hexdigest(),
+        convention=convention,
+    )
+
+
+def examine(samples: list[Sample]) -> list[ReportRow]:
+    """Check some samples; a good one gets the status `stored`, as duplicates are not yet known."""
+    return [_examine(sample) for sample in samples]
+
+
+def settle(
+    samples: list[Sample], examined: dict[str, ReportRow], shares: Shares
+) -> list[ReportRow]:
+    """Order rows as the source lists them, mark duplicates and choose splits.
+
+    Args:
+        samples: All of the source.
+        examined: What `examine` found, by the sample's name.
+        shares: Of train, val and test.
+    """
+    originals: dict[tuple[object, ...], str] = {}
+    rows = []
+    for sample in samples:
+        row = examined[sample.name]
+        if row.status == "stored":
+            original = originals.setdefault((row.sha256, row.crop), row.name)
+            if original != row.name:
+                row = replace(row, status="duplicate", reason=f"same photo as {original}")
+            row = replace(row, split=split_of(row.sha256, shares, sample.split))
+        rows.append(row)
+    return rows
+
+
+def split_of(sha256: str, shares: Shares, listed: str | None) -> str:
+    """Choose the split of a photo by its content, so that equal photos never part.
+
+    Args:
+        sha256: Hexadecimal hash of the photo's file.
+        shares: Of train, val and test, adding up to 1.
+        listed: Split by the dataset's own list. `test` stays; what is listed for training is
+            divided between train and val, in their proportion.
+    """
+    if listed == "test":
+        return "test"
+    train, val, test = shares
+    if listed == "train" and train + val > 0:
+        train, val, test = train / (train + val), val / (train + val), 0.0
+    position = int(sha256[:12], 16) / 16**12
+    if position < train:
+        return "train"
+    return "val" if position < train + val or test == 0 else "test"
+
+
+def _examine(sample: Sample) -> ReportRow:
+    row = ReportRow(
+        name=sample.name,
+        status="missing",
+        photo=str(sample.photo),
+        mask=str(sample.mask),
+        crop=sample.crop,
+        split=sample.split or "",
+    )
+    for kind, path in (("photo", sample.photo), ("mask", sample.mask)):
+        if not path.exists():
+            return replace(row, reason=f"{kind} {path} does not exist")
+    try:
+        pair = load_pair(sample)
+    except PhotoError as error:
+        return replace(row, status="failed", reason=str(error))
+    return replace(
+        row,
+        status="stored",
+        sha256=pair.sha256,
+        mask_sha256=pair.mask_sha256,
+        convention=pair.convention,
+    )
+
+
+def _cut(photo: Pixels, mask: Pixels, sample: Sample) -> tuple[Pixels, Pixels]:
+    """Cut the box of a sample out of photo and mask, which must be of one size."""
+    height, width = photo.shape[:2]
+    if mask.shape != (height, width):
+        raise PhotoError(
+            f"{mask.shape[1]} x {mask.shape[0]} pixels, but its photo has {width} x {height}"
+        )
+    if sample.crop is None:
+        return photo, mask
+    x0, y0, x1, y1 = sample.crop
+    if x1 > width or y1 > height:
+        raise PhotoError(f"the crop {x0},{y0},{x1},{y1} leaves the photo of {width} x {height}")
+    return photo[y0:y1, x0:x1], mask[y0:y1, x0:x1]

@@ -56,7 +56,7 @@ wheel: $(DEVELOPED)
 check: lint types imports wheel test
 
 docs: $(DEVELOPED)
-	$(BIN)/python docs/generate_cli.py
+	$(BIN)/python docs/generate_cli.py > docs/cli.md
 
 clean:
 	rm -rf $(VENV) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

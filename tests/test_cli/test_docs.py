@@ -15,8 +15,8 @@ COMMANDS = build_command().commands
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_and_option_is_documented(command):
-    section = (CHECKOUT / "docs/cli.md").read_text().split(f"## banet {command} ")[1]
-    section = section.split("\n## ")[0]
+    sections = (CHECKOUT / "docs/cli.md").read_text().split("\n## banet ")
+    (section,) = (text for text in sections if text.split()[0] == command)
     for name, parameter in parameters_of(COMMANDS[command]).items():
         if name != "help":
             is_option = parameter.param_type_name == "option"

@@ -1,0 +1,42 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from models import build_model
+from pipelines.checkpoints import WeightsInfo, save_weights
+
+WritePhoto = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Weights of an untrained banet-64 with a working size that is quick to compute."""
+    path = tmp_path_factory.mktemp("weights") / "untrained.safetensors"
+    torch.manual_seed(0)
+    network = build_model("banet-64")
+    save_weights(path, network, WeightsInfo(model="banet-64", temperature=2.0, size=64))
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def write_photo() -> WritePhoto:
+    """Write a colourful picture that is no mirror image of itself, as the suffix says."""
+
+    def write(path: Path, *, width: int = 60, height: int = 40, seed: int = 0) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(colourful(height=height, width=width, seed=seed)).save(path)
+        return path
+
+    return write
+
+
+def colourful(*, height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Return smooth random colours, RGB (height, width, 3)."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), np.uint8)
+    picture = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(picture)

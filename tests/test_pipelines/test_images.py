@@ -1,0 +1,216 @@
+import struct
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from pipelines.errors import PhotoError
+from pipelines.images import (
+    decode_mask,
+    decode_photo,
+    encode,
+    fitted_size,
+    is_photo_path,
+    read_bytes,
+    resize,
+    write_atomically,
+)
+
+ORIENTATION = 0x0112
+STORED_AS = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.transpose(1, 0, 2),
+    6: np.rot90,
+    7: lambda upright: upright[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda upright: np.rot90(upright, -1),
+}
+
+
+@pytest.fixture
+def upright() -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
+
+
+def encoded(image: Image.Image, image_format: str, **options: object) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("orientation", STORED_AS)
+def test_every_exif_orientation_is_decoded_upright(
+    orientation: int, upright: NDArray[np.uint8]
+) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    stored = Image.fromarray(np.ascontiguousarray(STORED_AS[orientation](upright)))
+
+    photo = decode_photo(encoded(stored, "PNG", exif=exif))
+
+    assert np.array_equal(photo.pixels, upright)
+    assert (photo.height, photo.width) == (6, 9)
+
+
+@pytest.mark.parametrize("orientation", STORED_AS)
+def test_a_reduced_jpeg_reports_the_upright_size_of_the_whole_photo(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    width, height = (480, 320) if orientation <= 4 else (320, 480)
+    content = encoded(Image.new("RGB", (width, height), "red"), "JPEG", exif=exif)
+
+    photo = decode_photo(content, reduced_to=80)
+
+    assert (photo.height, photo.width) == (320, 480)
+    assert photo.pixels.shape == (80, 120, 3)
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "expected"),
+    [
+        ("L", 100, (100, 100, 100)),
+        ("1", 1, (255, 255, 255)),
+        ("P", 3, None),
+        ("RGBA", (10, 20, 30, 255), (10, 20, 30)),
+        ("RGBA", (10, 20, 30, 0), (255, 255, 255)),
+        ("LA", (50, 255), (50, 50, 50)),
+        ("I;16", 100 * 256 + 7, (100, 100, 100)),
+    ],
+)
+def test_every_pixel_format_of_png_becomes_rgb(
+    mode: str, colour: object, expected: tuple[int, int, int] | None
+) -> None:
+    image = Image.new(mode, (5, 4), colour)
+    if mode == "P":
+        image.putpalette([value for index in range(256) for value in (index, 9, 200)])
+        expected = (3, 9, 200)
+
+    photo = decode_photo(encoded(image, "PNG"))
+
+    assert photo.pixels.dtype == np.uint8
+    assert photo.pixels.shape == (4, 5, 3)
+    assert (photo.pixels == expected).all()
+
+
+def test_palette_with_transparency_becomes_white_there() -> None:
+    image = Image.new("P", (4, 4), 1)
+    image.putpalette([0, 0, 0, 255, 0, 0])
+
+    photo = decode_photo(encoded(image, "PNG", transparency=bytes([255, 0])))
+
+    assert (photo.pixels == 255).all()
+
+
+def test_sixteen_bit_rgb_png_keeps_its_upper_bits() -> None:
+    row = b"\x00" + struct.pack(">3H", 100 * 256 + 9, 200 * 256 + 9, 50 * 256 + 9) * 4
+    content = png(width=4, height=2, depth=16, colour_type=2, rows=row * 2)
+
+    assert (decode_photo(content).pixels == (100, 200, 50)).all()
+
+
+def test_cmyk_jpeg_loses_the_profile_that_does_not_describe_rgb() -> None:
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[16:20] = b"CMYK"
+    content = encoded(Image.new("CMYK", (8, 8)), "JPEG", icc_profile=bytes(profile))
+
+    photo = decode_photo(content)
+
+    assert photo.pixels.shape == (8, 8, 3)
+    assert photo.icc_profile is None
+
+
+def test_the_first_frame_of_an_animation_is_taken() -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+
+    assert (decode_photo(content).pixels == (255, 0, 0)).all()
+
+
+def png(*, width: int, height: int, depth: int, colour_type: int, rows: bytes) -> bytes:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+
+    header = struct.pack(">2I5B", width, height, depth, colour_type, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"no image at all", "not an image"),
+        (b"\x00\x00\x00\x18ftypheic" + b"\x00" * 50, "HEIC"),
+        (encoded(Image.new("RGB", (300, 300), "red"), "JPEG")[:-400], "damaged"),
+        (b"\x89PNG\r\n\x1a\n" + b"\x00" * 40, "not an image|damaged"),
+        (png(width=60_000, height=60_000, depth=8, colour_type=2, rows=b""), "too large"),
+    ],
+)
+def test_what_cannot_be_decoded_is_named(content: bytes, reason: str) -> None:
+    with pytest.raises(PhotoError, match=reason):
+        decode_photo(content)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").touch()
+
+    with pytest.raises(PhotoError, match="empty file"):
+        read_bytes(tmp_path / "empty.jpg")
+    with pytest.raises(PhotoError, match="no such file"):
+        read_bytes(tmp_path / "missing.jpg")
+    with pytest.raises(PhotoError, match="not a regular file"):
+        read_bytes(tmp_path)
+
+
+@pytest.mark.parametrize("image_format", ["png", "webp"])
+def test_colour_profile_survives_encoding(image_format: str, upright: NDArray[np.uint8]) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+    content = encode(upright, image_format, icc_profile=profile)
+
+    assert decode_photo(content).icc_profile == profile
+
+
+@pytest.mark.parametrize("profile", [None, b""])
+def test_png_round_trip_is_exact(profile: bytes | None, upright: NDArray[np.uint8]) -> None:
+    assert np.array_equal(decode_photo(encode(upright, "png", icc_profile=profile)).pixels, upright)
+    assert np.array_equal(decode_mask(encode(upright[..., 0], "png")), upright[..., 0])
+
+
+def test_a_picture_beyond_the_limits_of_a_format_is_refused() -> None:
+    with pytest.raises(PhotoError, match="do not fit into webp"):
+        encode(np.zeros((1, 17_000, 3), np.uint8), "webp")
+
+
+def test_resize_and_fitted_size_agree(upright: NDArray[np.uint8]) -> None:
+    assert fitted_size(height=6, width=9, long_side=3) == (2, 3)
+    assert fitted_size(height=10_000, width=1, long_side=64) == (64, 1)
+    assert resize(upright, height=2, width=3).shape == (2, 3, 3)
+    assert resize(upright, height=6, width=9) is upright
+
+
+def test_a_failed_write_leaves_neither_file_nor_leftover(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+
+    with pytest.raises(OSError, match=r"taken"):
+        write_atomically(tmp_path / "taken", b"content")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.JPG", True), ("ä ö.webp", True), ("a.txt", False), ("._a.jpg", False), ("a", False)],
+)
+def test_photos_are_known_by_their_extension(name: str, *, expected: bool) -> None:
+    assert is_photo_path(Path(name)) is expected

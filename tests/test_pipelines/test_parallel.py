@@ -1,0 +1,98 @@
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import BanetError, ConfigError, InputError
+from pipelines.parallel import WINDOW_PER_WORKER, Pool, available_cores, open_pool
+
+
+@pytest.fixture(scope="module")
+def two_threads() -> Iterator[Pool]:
+    with open_pool(workers=2) as pool:
+        yield pool
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def thread_name(_: int) -> str:
+    return threading.current_thread().name
+
+
+def fail_at_three(number: int) -> int:
+    if number == 3:
+        raise BanetError("three")
+    return number
+
+
+def test_all_results_come_back(two_threads: Pool) -> None:
+    assert sorted(two_threads.map(square, range(50))) == [number**2 for number in range(50)]
+    assert two_threads.workers == 2
+
+
+def test_without_tasks_there_are_no_results(two_threads: Pool) -> None:
+    assert list(two_threads.map(square, [])) == []
+
+
+def test_workers_are_other_threads_than_the_caller(two_threads: Pool) -> None:
+    assert threading.current_thread().name not in set(two_threads.map(thread_name, range(8)))
+
+
+def test_tasks_are_drawn_only_as_results_are_taken(two_threads: Pool) -> None:
+    drawn = []
+
+    def tasks() -> Iterator[int]:
+        for number in range(1000):
+            drawn.append(number)
+            yield number
+
+    results = iter(two_threads.map(square, tasks()))
+    next(results)
+
+    assert len(drawn) <= 2 * WINDOW_PER_WORKER + 1
+
+
+def test_the_exception_of_a_task_is_raised(two_threads: Pool) -> None:
+    with pytest.raises(BanetError, match="three"):
+        list(two_threads.map(fail_at_three, range(6)))
+
+
+def test_no_workers_means_the_calling_thread_in_order() -> None:
+    with open_pool(workers=0) as pool:
+        assert list(pool.map(square, [3, 1])) == [9, 1]
+        assert list(pool.map(thread_name, [0])) == [threading.current_thread().name]
+        assert pool.workers == 0
+
+
+def test_a_negative_number_of_workers_is_refused() -> None:
+    with pytest.raises(ConfigError, match="--workers -1"), open_pool(workers=-1):
+        pass
+
+
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.parallel.CONNECT_SECONDS", 0.5)
+
+    with (
+        pytest.raises(InputError, match=r"--scheduler tcp://127\.0\.0\.1:9"),
+        open_pool(scheduler="tcp://127.0.0.1:9"),
+    ):
+        pass
+
+
+def test_cores_are_those_that_this_process_may_use() -> None:
+    assert 1 <= available_cores() <= (os.cpu_count() or 1)
+
+
+def test_nothing_is_written_to_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with open_pool(workers=1) as pool:
+        list(pool.map(square, [1]))
+
+    assert list(tmp_path.iterdir()) == []

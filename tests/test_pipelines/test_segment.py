@@ -1,0 +1,545 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from distributed import LocalCluster
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from pipelines.errors import BanetError, ConfigError, DeviceError, InputError, WeightsError
+from pipelines.segment import SegmentOptions, SegmentSummary, segment
+
+Run = Callable[..., SegmentSummary]
+
+SUMMARY_KEYS = {
+    *("discovered", "ok", "empty", "failed", "skipped", "exit_code", "device", "precision"),
+    *("weights", "stages", "wall_seconds", "images_per_second", "versions"),
+}
+
+
+@pytest.fixture
+def run(weights_file: str) -> Run:
+    """Call the pipeline in the calling thread, unless told otherwise."""
+
+    def call(*inputs: Path, progress: Any = None, **options: Any) -> SegmentSummary:
+        chosen = {"weights": weights_file, "workers": 0, "precision": "fp32", **options}
+        return segment(SegmentOptions(inputs=inputs, **chosen), progress=progress)
+
+    return call
+
+
+@pytest.fixture
+def photos(tmp_path: Path, write_photo: Callable[..., Path]) -> Path:
+    """A folder of five photos, one of them below."""
+    folder = tmp_path / "photos"
+    for index in range(4):
+        write_photo(folder / f"{index}.png", seed=index)
+    write_photo(folder / "below" / "portrait.jpg", width=30, height=50)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scheduler() -> Iterator[str]:
+    """The address of a Dask cluster in processes of its own."""
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+def ledger(out: Path) -> dict[str, dict[str, Any]]:
+    rows = [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
+    assert len({row["source"] for row in rows}) == len(rows)
+    return {row["source"]: row for row in rows}
+
+
+def pixels(path: Path) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(path))
+
+
+def outputs(out: Path) -> dict[str, bytes]:
+    """All result pictures by their relative path; there must be no other file."""
+    files = {
+        str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()
+    }
+    del files["results.jsonl"], files["run.json"]
+    assert all(name.startswith(("masks/", "composites/")) for name in files)
+    assert not any("/." in name for name in files)
+    return files
+
+
+def counts(summary: SegmentSummary) -> tuple[int, int, int, int]:
+    done = (summary.ok, summary.empty, summary.failed, summary.skipped)
+    assert summary.discovered == sum(done) + summary.pending
+    return done
+
+
+def test_every_photo_gets_a_mask_and_a_composite_in_a_mirrored_tree(run: Run, photos: Path) -> None:
+    summary = run(photos)
+
+    out = photos.with_name("photos-segmented")
+    assert counts(summary) == (5, 0, 0, 0)
+    assert summary.exit_code == 0
+    names = {"0.png", "1.png", "2.png", "3.png", "below/portrait.png"}
+    assert set(outputs(out)) == {f"{kind}/{n}" for kind in ("masks", "composites") for n in names}
+    assert pixels(out / "masks/below/portrait.png").shape == (50, 30)
+    assert pixels(out / "composites/0.png").shape == (40, 60, 4)
+    assert np.array_equal(pixels(out / "composites/0.png")[..., 3], pixels(out / "masks/0.png"))
+
+
+def test_the_ledger_describes_each_photo(run: Run, photos: Path) -> None:
+    run(photos)
+
+    row = ledger(photos.with_name("photos-segmented"))["below/portrait.jpg"]
+    status = (photos / "below/portrait.jpg").stat()
+    assert (row["size"], row["mtime_ns"]) == (status.st_size, status.st_mtime_ns)
+    assert (row["mask"], row["composite"]) == (
+        "masks/below/portrait.png",
+        "composites/below/portrait.png",
+    )
+    assert (row["width"], row["height"], row["status"], row["error"]) == (30, 50, "ok", None)
+    assert 0 < row["coverage"] <= 1
+    assert 0 <= row["confidence"] <= 1
+    assert row["seconds"] > 0
+
+
+def test_run_json_is_the_summary(run: Run, photos: Path) -> None:
+    summary = run(photos)
+
+    content = json.loads((photos.with_name("photos-segmented") / "run.json").read_text())
+    assert set(content) >= SUMMARY_KEYS
+    assert content["discovered"] == content["ok"] == 5
+    assert (content["device"], content["precision"]) in {("cpu", "fp32"), ("cuda", "fp32")}
+    assert {"decode", "forward", "encode"} <= set(content["stages"])
+    assert all(seconds >= 0 for seconds in content["stages"].values())
+    assert content["weights"] == summary.weights
+    assert json.loads(json.dumps(summary.as_json()))["ok"] == 5
+
+
+def test_bad_photos_are_recorded_with_their_reason_and_the_rest_is_done(
+    run: Run, photos: Path
+) -> None:
+    good = (photos / "0.png").read_bytes()
+    (photos / "empty.jpg").touch()
+    (photos / "text.jpg").write_text("no image")
+    (photos / "cut.png").write_bytes(good[: len(good) // 2])
+    (photos / "gone.jpg").symlink_to(photos / "nowhere.jpg")
+    (photos / "phone.heic").write_bytes(b"\x00\x00\x00\x18ftypheic" + b"\x00" * 50)
+    (photos / "vast.bmp").write_bytes(b"P6 90000 90000 255\n")
+
+    summary = run(photos, photos / "nothing/../0.png")
+
+    reasons = {failure.source: failure.error for failure in summary.failures}
+    assert counts(summary) == (5, 0, 6, 0)
+    assert summary.exit_code == 3
+    for name, reason in {
+        "empty.jpg": "empty file",
+        "text.jpg": "not an image",
+        "cut.png": "damaged image",
+        "gone.jpg": "No such file",
+        "phone.heic": "convert it",
+        "vast.bmp": "too large",
+    }.items():
+        assert reason in reasons[name]
+    row = ledger(photos.with_name("photos-segmented"))["text.jpg"]
+    assert (row["status"], row["mask"], row["composite"]) == ("failed", None, None)
+
+
+def test_a_named_file_that_is_no_photo_fails_by_itself(run: Run, photos: Path) -> None:
+    (photos / "notes.txt").write_text("no image")
+
+    summary = run(photos / "notes.txt", photos / "0.png")
+
+    assert counts(summary) == (1, 0, 1, 0)
+
+
+def test_unchanged_photos_are_skipped(run: Run, photos: Path) -> None:
+    run(photos)
+    before = outputs(photos.with_name("photos-segmented"))
+
+    summary = run(photos)
+
+    assert counts(summary) == (0, 0, 0, 5)
+    assert summary.exit_code == 0
+    assert outputs(photos.with_name("photos-segmented")) == before
+
+
+def test_a_touched_photo_is_skipped_and_a_changed_one_is_not(
+    run: Run, photos: Path, write_photo: Callable[..., Path]
+) -> None:
+    run(photos)
+    os.utime(photos / "0.png", (1, 1))
+    write_photo(photos / "1.png", seed=99)
+
+    assert counts(run(photos)) == (1, 0, 0, 4)
+    assert counts(run(photos)) == (0, 0, 0, 5)
+
+
+def test_a_missing_output_is_made_again(run: Run, photos: Path) -> None:
+    run(photos)
+    (photos.with_name("photos-segmented") / "composites/2.png").unlink()
+
+    assert counts(run(photos)) == (1, 0, 0, 4)
+
+
+def test_failed_photos_are_tried_again(run: Run, photos: Path) -> None:
+    good = (photos / "0.png").read_bytes()
+    (photos / "0.png").write_bytes(b"broken")
+    assert counts(run(photos)) == (4, 0, 1, 0)
+    assert counts(run(photos)) == (0, 0, 1, 4)
+
+    (photos / "0.png").write_bytes(good)
+
+    assert counts(run(photos)) == (1, 0, 0, 4)
+
+
+def test_force_does_everything_again(run: Run, photos: Path) -> None:
+    run(photos)
+
+    assert counts(run(photos, force=True)) == (5, 0, 0, 0)
+
+
+def test_other_options_in_the_same_folder_skip_only_what_they_did_themselves(
+    run: Run, photos: Path
+) -> None:
+    run(photos)
+
+    assert counts(run(photos / "0.png", photos / "1.png", mask="binary")) == (2, 0, 0, 0)
+    assert counts(run(photos)) == (2, 0, 0, 3)
+    assert counts(run(photos, mask="binary")) == (5, 0, 0, 0)
+    assert counts(run(photos, mask="binary")) == (0, 0, 0, 5)
+
+
+def test_a_different_background_picture_of_the_same_name_counts_as_another_option(
+    run: Run, photos: Path, tmp_path: Path, write_photo: Callable[..., Path]
+) -> None:
+    options = {"composite": "image", "background": str(tmp_path / "beach.png")}
+    write_photo(tmp_path / "beach.png", seed=50)
+    run(photos, **options)
+
+    write_photo(tmp_path / "beach.png", seed=51)
+
+    assert counts(run(photos, **options)) == (5, 0, 0, 0)
+
+
+def test_a_dry_run_writes_nothing_and_says_what_there_is_to_do(run: Run, photos: Path) -> None:
+    summary = run(photos, dry_run=True)
+
+    assert (summary.pending, summary.discovered, summary.exit_code) == (5, 5, 0)
+    assert not photos.with_name("photos-segmented").exists()
+
+
+def test_namesakes_do_not_overwrite_each_other_now_or_later(
+    run: Run, photos: Path, write_photo: Callable[..., Path]
+) -> None:
+    out = photos.with_name("photos-segmented")
+    write_photo(photos / "0.webp", width=20, height=20)
+    run(photos)
+    write_photo(photos / "0.bmp", width=10, height=10)
+
+    summary = run(photos)
+
+    assert counts(summary) == (1, 0, 0, 6)
+    masks = {source: row["mask"] for source, row in ledger(out).items() if source[0] == "0"}
+    assert masks == {
+        "0.png": "masks/0.png",
+        "0.webp": "masks/0.webp.png",
+        "0.bmp": "masks/0.bmp.png",
+    }
+    assert pixels(out / masks["0.bmp"]).shape == (10, 10)
+    assert pixels(out / masks["0.webp"]).shape == (20, 20)
+
+
+def test_without_a_person_the_mask_is_black_and_there_is_no_composite(
+    run: Run, photos: Path
+) -> None:
+    out = photos.with_name("photos-segmented")
+    run(photos)
+
+    summary = run(photos, threshold=0.9999)
+
+    assert counts(summary) == (0, 5, 0, 0)
+    assert not pixels(out / "masks/0.png").any()
+    assert not (out / "composites/0.png").exists()
+    assert ledger(out)["0.png"]["composite"] is None
+    assert counts(run(photos, threshold=0.9999)) == (0, 0, 0, 5)
+
+
+def test_binary_masks_have_two_values_split_at_the_threshold(run: Run, photos: Path) -> None:
+    out = photos.with_name("photos-segmented")
+    run(photos, threshold=0.56)
+    soft = pixels(out / "masks/0.png").astype(float)
+    run(photos, threshold=0.56, mask="binary")
+
+    binary = pixels(out / "masks/0.png")
+    assert set(np.unique(binary)) <= {0, 255}
+    probability = soft / 255 * 0.96 + 0.02
+    clear = np.abs(probability - 0.56) > 0.01
+    assert np.array_equal((binary == 255)[clear], (probability > 0.56)[clear])
+
+
+@pytest.mark.parametrize(
+    ("options", "extension", "channels"),
+    [
+        ({"composite": "color", "composite_format": "jpg"}, "jpg", 3),
+        ({"composite": "color", "background": "#123456"}, "png", 3),
+        ({"composite": "blur", "composite_format": "webp"}, "webp", 3),
+        ({"composite": "transparent", "composite_format": "webp"}, "webp", 4),
+    ],
+)
+def test_every_kind_of_composite_is_written(
+    run: Run, photos: Path, options: dict[str, str], extension: str, channels: int
+) -> None:
+    run(photos / "0.png", **options)
+
+    picture = pixels(photos.with_name("photos-segmented") / f"composites/0.{extension}")
+    assert picture.shape == (40, 60, channels)
+
+
+def test_masks_alone_come_without_composites(run: Run, photos: Path) -> None:
+    run(photos, composite="none")
+
+    assert not any(
+        name.startswith("composites") for name in outputs(photos.with_name("photos-segmented"))
+    )
+
+
+def test_a_large_jpeg_gets_a_mask_of_its_own_size_from_a_reduced_decoding(
+    run: Run, tmp_path: Path, write_photo: Callable[..., Path]
+) -> None:
+    photo = write_photo(tmp_path / "in/large.jpg", width=801, height=603)
+    run(photo, out=tmp_path / "full")
+    run(photo, out=tmp_path / "reduced", composite="none")
+
+    full = pixels(tmp_path / "full/masks/large.png").astype(int)
+    reduced = pixels(tmp_path / "reduced/masks/large.png").astype(int)
+    assert full.shape == reduced.shape == (603, 801)
+    assert np.abs(full - reduced).mean() < 2
+
+
+def test_rotated_photos_give_upright_results_with_their_profile(run: Run, tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (60, 40), "red").save(tmp_path / "in/a.jpg", exif=exif, icc_profile=profile)
+
+    run(tmp_path / "in")
+
+    with Image.open(tmp_path / "in-segmented/composites/a.png") as composite:
+        assert composite.size == (40, 60)
+        assert composite.info["icc_profile"] == profile
+        assert 0x0112 not in composite.getexif()
+
+
+def test_masks_do_not_depend_on_the_number_of_workers_or_where_they_are(
+    run: Run, photos: Path, tmp_path: Path, scheduler: str
+) -> None:
+    run(photos, out=tmp_path / "0")
+    run(photos, out=tmp_path / "1", workers=1)
+    run(photos, out=tmp_path / "3", workers=3)
+    summary = run(photos, out=tmp_path / "remote", scheduler=scheduler)
+
+    assert counts(summary) == (5, 0, 0, 0)
+    assert summary.device in {"cpu", "cuda"}
+    expected = outputs(tmp_path / "0")
+    for name in ("1", "3", "remote"):
+        assert set(outputs(tmp_path / name)) == set(expected)
+        for mask in (path for path in expected if path.startswith("masks/")):
+            difference = pixels(tmp_path / name / mask).astype(int) - pixels(tmp_path / "0" / mask)
+            assert np.abs(difference).max() <= 1
+
+
+def test_an_interrupted_run_keeps_what_is_done_and_goes_on(run: Run, photos: Path) -> None:
+    class Interrupt:
+        def start(self, description: str, total: int | None) -> None:
+            assert (description, total) == ("Segmenting", 5)
+
+        def advance(self, steps: int = 1, status: str = "") -> None:
+            raise KeyboardInterrupt(steps, status)
+
+        def finish(self) -> None:
+            pytest.fail("the stage did not end")
+
+    out = photos.with_name("photos-segmented")
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, progress=Interrupt())
+
+    assert len(ledger(out)) == 2
+    content = json.loads((out / "run.json").read_text())
+    assert (content["ok"], content["pending"], content["exit_code"]) == (2, 3, None)
+    assert counts(run(photos)) == (3, 0, 0, 2)
+
+
+def test_a_killed_run_loses_nothing_and_repeats_nothing(
+    run: Run, tmp_path: Path, write_photo: Callable[..., Path], weights_file: str
+) -> None:
+    folder, out = tmp_path / "many", tmp_path / "killed"
+    for index in range(30):
+        write_photo(folder / f"{index:03}.png", width=400, height=300, seed=index)
+    script = f"""
+        from pathlib import Path
+        from pipelines.segment import SegmentOptions, segment
+        segment(SegmentOptions(inputs=(Path({str(folder)!r}),), out=Path({str(out)!r}),
+                               weights={weights_file!r}, workers=2, precision="fp32"))
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], cwd=Path(__file__).parents[2]
+    )
+    try:
+        wait_until(lambda: rows_written(out) >= 6 or process.poll() is not None)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    finished = [source for source, row in ledger_of_killed(out).items() if row["status"] == "ok"]
+    assert 6 <= len(finished) < 30
+    times = {name: (out / f"masks/{name[:3]}.png").stat().st_mtime_ns for name in finished}
+
+    summary = run(folder, out=out)
+    run(folder, out=tmp_path / "whole")
+
+    assert summary.skipped == len(finished)
+    assert times == {name: (out / f"masks/{name[:3]}.png").stat().st_mtime_ns for name in finished}
+    killed, whole = outputs(out), outputs(tmp_path / "whole")
+    assert set(killed) == set(whole)
+    assert len(ledger(out)) == 30
+    for name in (name for name in whole if name.startswith("masks/")):
+        difference = pixels(out / name).astype(int) - pixels(tmp_path / "whole" / name)
+        assert np.abs(difference).max() <= 1
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def rows_written(out: Path) -> int:
+    path = out / "results.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def ledger_of_killed(out: Path) -> dict[str, dict[str, Any]]:
+    lines = (out / "results.jsonl").read_bytes().splitlines(keepends=True)
+    rows = [json.loads(line) for line in lines if line.endswith(b"\n")]
+    return {row["source"]: row for row in rows}
+
+
+def test_too_many_failures_stop_the_run_and_keep_the_ledger(run: Run, photos: Path) -> None:
+    for index in range(6):
+        (photos / f"bad{index}.jpg").write_bytes(b"broken")
+
+    with pytest.raises(BanetError, match="--max-failures allows 2"):
+        run(photos, max_failures=2)
+
+    assert len(ledger(photos.with_name("photos-segmented"))) >= 3
+    assert run(photos, max_failures=6).exit_code == 3
+
+
+@pytest.mark.parametrize("out", [".", "out", ".."])
+def test_an_output_that_overlaps_the_input_is_refused_and_nothing_written(
+    run: Run, photos: Path, out: str
+) -> None:
+    with pytest.raises(InputError, match="--out"):
+        run(photos, out=photos / out)
+
+    assert len([path for path in photos.parent.rglob("*") if path.is_file()]) == 5
+
+
+def test_an_output_that_is_a_file_is_refused(run: Run, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("precious")
+
+    with pytest.raises(BanetError, match=r"--out .* cannot be written"):
+        run(photos, out=tmp_path / "out")
+
+    assert (tmp_path / "out").read_text() == "precious"
+
+
+def test_an_unreadable_background_is_refused_before_anything_is_written(
+    run: Run, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "beach.jpg").write_text("no image")
+
+    for name in ("beach.jpg", "missing.jpg"):
+        with pytest.raises(InputError, match=f"--background .*{name}"):
+            run(photos, composite="image", background=str(tmp_path / name))
+
+    assert not photos.with_name("photos-segmented").exists()
+
+
+def test_missing_weights_and_devices_are_refused_before_anything_is_written(
+    run: Run, photos: Path
+) -> None:
+    with pytest.raises(WeightsError, match="--weights"):
+        run(photos, weights="missing.safetensors")
+    with pytest.raises(DeviceError, match="--device cuda:99"):
+        run(photos, device="cuda:99")
+
+    assert not photos.with_name("photos-segmented").exists()
+
+
+def test_a_missing_output_mount_of_a_photo_fails_only_that_photo(run: Run, photos: Path) -> None:
+    out = photos.with_name("photos-segmented")
+    (out / "masks").mkdir(parents=True)
+    (out / "masks/below").write_text("in the way")
+
+    summary = run(photos)
+
+    assert counts(summary) == (4, 0, 1, 0)
+    assert "cannot be written" in summary.failures[0].error
+
+
+def test_moved_input_and_output_go_on_together(run: Run, photos: Path, tmp_path: Path) -> None:
+    run(photos)
+    shutil.move(photos, tmp_path / "moved")
+    shutil.move(photos.with_name("photos-segmented"), tmp_path / "moved-segmented")
+
+    assert counts(run(tmp_path / "moved")) == (0, 0, 0, 5)
+
+
+def test_all_mistakes_in_the_options_are_reported_together() -> None:
+    with pytest.raises(ConfigError) as caught:
+        SegmentOptions(
+            inputs=(),
+            composite="transparent",
+            composite_format="jpg",
+            background="white",
+            mask="hard",  # type: ignore[arg-type]
+            threshold=1.5,
+            size=3,
+            device="gpu",
+            workers=-1,
+            max_failures=-1,
+        )
+
+    for option in (
+        "INPUT",
+        "--composite-format",
+        "--background",
+        "--mask",
+        "--threshold",
+        "--size",
+        "--device",
+        "--workers",
+        "--max-failures",
+    ):
+        assert option in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options", [{"composite": "image"}, {"composite": "color", "background": "beach.jpg"}]
+)
+def test_a_background_must_fit_the_composite(options: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match="--background"):
+        SegmentOptions(inputs=(Path("photos"),), **options)  # type: ignore[arg-type]

@@ -87,15 +87,16 @@ def run(arguments: Sequence[str]) -> int:
         if message := foreign_package_message():
             logger.error(message)
             return 1
-        return _invoke(arguments or ["--help"])
-    except BrokenPipeError:
-        # Whoever read our output has left; flushing at exit must not complain about it again.
+        exit_code = _invoke(arguments or ["--help"])
+        sys.stdout.flush()  # here, where it is noticed if whoever read it has left
+    except (BrokenPipeError, SystemExit):  # rich turns the first into the second
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except BaseException as error:  # noqa: BLE001 - the boundary
         return report_failure(error)
     finally:
         release_logging()
+    return exit_code
 
 
 def main() -> NoReturn:

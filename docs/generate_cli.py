@@ -14,7 +14,8 @@ HEADER = """\
 
 Made by `make docs` from the commands themselves; do not edit. Every value may come from the command
 line, from the environment variable named beside it, or from the key of the same name in the
-command's table of `banet.toml`; the first of them wins.
+command's table of `banet.toml`; the first of them wins. In a variable, several paths are separated
+as in PATH, several names by spaces.
 """
 
 EXIT_CODES = """\

@@ -1,8 +1,11 @@
 """The command as a whole: version, help, exit codes, the guard."""
 
 import logging
+import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -142,6 +145,19 @@ def test_a_run_leaves_no_handler_behind(banet):
     before = list(logging.getLogger().handlers)
     banet("prepare", "nowhere", "data.zarr")
     assert logging.getLogger().handlers == before
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows reports closed pipes otherwise")
+def test_a_reader_who_leaves_causes_no_traceback():
+    with subprocess.Popen(
+        [sys.executable, "-m", "banet_cli", "--help"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
 
 
 @pytest.mark.parametrize("package", ["models", "pipelines"])

@@ -113,24 +113,26 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
     progress = progress or SilentProgress()
     device = resolve_device(options.device)
     dtype = resolve_precision(options.precision, device)
-    stores = {path: open_store(path) for path in options.datasets}
-    chosen = {path: _chosen_indices(store, options.split) for path, store in stores.items()}
+    stores = [open_store(path) for path in options.datasets]
+    chosen = [_chosen_indices(store, options.split) for store in stores]
     results: list[EvaluationResult] = []
     rows: list[dict[str, object]] = []
-    progress.start("evaluating", sum(map(len, chosen.values())) * len(options.weights))
+    progress.start("evaluating", sum(map(len, chosen)) * len(options.weights))
     for name in options.weights:
         weights = load_weights(name)
         size = options.size or weights.info.size
         segmenter = Segmenter(weights.network, device=device, dtype=dtype, size=size)
-        for path, store in stores.items():
+        for store, indices in zip(stores, chosen, strict=True):
             scores: list[PhotoScore] = []
-            for sample in store.samples(chosen[path]):
+            for sample in store.samples(indices):
                 photo, mask = sample.cropped()
                 scores.append(score_mask(segmenter(photo), mask))
-                rows.append(_row(name, path, sample.name, scores[-1]))
+                rows.append(_row(name, store.path, sample.name, scores[-1]))
                 progress.advance()
             results.append(
-                EvaluationResult(name=name, dataset=str(path), size=size, scores=summarise(scores))
+                EvaluationResult(
+                    name=name, dataset=str(store.path), size=size, scores=summarise(scores)
+                )
             )
     progress.finish()
     summary = EvaluateSummary(

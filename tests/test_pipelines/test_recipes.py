@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+
+from pipelines.errors import ConfigError
+from pipelines.recipes import RECIPES, load_recipe, recipe_from_table
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_shipped_recipes_are_valid(name: str) -> None:
+    assert load_recipe(name).iterations > 0
+
+
+def test_paper_recipe_has_the_numbers_of_the_paper() -> None:
+    first, second = load_recipe("paper").stages
+    assert (first.iterations, second.iterations) == (40000, 40000)
+    assert (first.refine_weight, second.refine_weight) == (0.0, 0.1)
+    assert (first.batch_size, first.learning_rate, first.momentum) == (16, 0.1, 0.9)
+    assert (first.weight_decay, first.size, first.datasets) == (1e-4, 512, (1,))
+    assert (first.augmentation.rotation, first.augmentation.lightness) == (45.0, (0.7, 1.3))
+    assert second.warmup > 0
+
+
+def test_rate_warms_up_linearly_then_falls_with_a_power() -> None:
+    recipe = recipe_from_table(
+        {"iterations": 104, "warmup": 4, "learning_rate": 0.1, "power": 0.9}, where="test"
+    )
+    stage = recipe.stages[0]
+    warm = [stage.rate_at(iteration) for iteration in range(5)]
+    assert warm == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1])
+    assert stage.rate_at(54) == pytest.approx(0.1 * 0.5**0.9)
+    assert 0 < stage.rate_at(103) < 0.01
+
+
+def test_stages_follow_each_other() -> None:
+    stages = [{"iterations": 2, "size": 64}, {"iterations": 3, "size": 96}]
+    recipe = recipe_from_table({"stages": stages, "batch_size": 4}, where="test")
+    found = [(recipe.stage_at(i)[0].size, recipe.stage_at(i)[1]) for i in range(5)]
+    assert found == [(64, 0), (64, 1), (96, 0), (96, 1), (96, 2)]
+    assert all(stage.batch_size == 4 for stage in recipe.stages)
+
+
+def test_overridden_iterations_are_shared_in_proportion() -> None:
+    recipe = load_recipe("paper").with_overrides(
+        iterations=100, size=64, batch_size=None, learning_rate=0.5
+    )
+    assert [stage.iterations for stage in recipe.stages] == [50, 50]
+    assert {stage.size for stage in recipe.stages} == {64}
+    assert {stage.learning_rate for stage in recipe.stages} == {0.5}
+    assert {stage.batch_size for stage in recipe.stages} == {16}
+
+
+def test_all_mistakes_of_a_file_are_named_together(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        "itertions = 5\niterations = 0\nlearning_rate = 'fast'\n[augmentation]\nrotaton = 3\n"
+    )
+    with pytest.raises(ConfigError) as error:
+        load_recipe(str(path))
+    message = str(error.value)
+    assert "unknown key 'itertions', did you mean 'iterations'?" in message
+    assert "iterations = 0: at least 1" in message
+    assert "learning_rate = 'fast': a number" in message
+    assert "unknown key 'rotaton', did you mean 'rotation'?" in message
+
+
+def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such recipe; use quick, pretrain"):
+        load_recipe("nowhere.toml")
+    (tmp_path / "broken.toml").write_text("a = = b")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_recipe(str(tmp_path / "broken.toml"))

@@ -1,0 +1,221 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pipelines.batches import BatchSource, TrainingSet
+from pipelines.checkpoints import WeightsInfo, load_weights, save_weights
+from pipelines.errors import BanetError, ConfigError, InputError, StoreError, WeightsError
+from pipelines.prepare import PrepareOptions, prepare
+from pipelines.recipes import recipe_from_table
+from pipelines.train import TrainOptions, train
+
+RECIPE = """
+validate_every = 3
+size = 48
+batch_size = 4
+learning_rate = 0.05
+shapes = [[1.0, 0.75], [0.75, 1.0]]
+
+[augmentation]
+view = 0.5
+
+[[stages]]
+iterations = 4
+refine_weight = 0.0
+
+[[stages]]
+iterations = 5
+warmup = 2
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE)
+    return str(path)
+
+
+def options(dataset: Path, out: Path, recipe: str, **changes: object) -> TrainOptions:
+    defaults: dict[str, object] = {"precision": "fp32", "device": "cpu"}
+    values = {**defaults, "datasets": (dataset,), "out": out, "recipe": recipe, **changes}
+    return TrainOptions(**values)
+
+
+def metrics(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_run_leaves_what_the_design_promises(prepared: Path, tmp_path: Path, recipe: str) -> None:
+    run = tmp_path / "run"
+    summary = train(options(prepared, run, recipe))
+    assert summary.iterations == 9
+    assert summary.as_json()["best"] == summary.best
+    assert summary.best["iteration"] in {3, 6, 9}
+    names = {path.name for path in run.iterdir()}
+    assert names == {
+        "weights.safetensors", "last", "config.toml", "metrics.jsonl", "events", "previews",
+        "run.json",
+    }  # fmt: skip
+    assert [row["iteration"] for row in metrics(run)] == [3, 6, 9]
+    assert all(0 <= row["val/pairs/boundary_iou"] <= 1 for row in metrics(run))
+    assert len(list((run / "previews").glob("*.jpg"))) == 3
+    assert json.loads((run / "run.json").read_text())["iterations"] == 9
+    info = load_weights(str(run / "weights.safetensors")).info
+    assert (info.model, info.size, info.temperature) == ("banet-64", 48, 2.0)
+    assert info.training["best"] == summary.best
+
+
+def test_network_learns_the_figures(prepared: Path, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(
+        "validate_every = 60\niterations = 60\nsize = 64\nbatch_size = 8\nlearning_rate = 0.1\n"
+        "[augmentation]\nrotation = 10.0\n"
+    )
+    summary = train(options(prepared, tmp_path / "run", str(path)))
+    assert float(str(summary.best["portrait_iou"])) > 0.8
+
+
+def test_killed_and_resumed_run_equals_an_uninterrupted_one(
+    prepared: Path, tmp_path: Path, recipe: str, request: pytest.FixtureRequest
+) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums of floats depend on how the work is shared
+    request.addfinalizer(lambda: torch.set_num_threads(threads))
+    train(options(prepared, whole, recipe))
+    arguments = ["train", str(prepared), "--out", str(cut), "--recipe", recipe]
+    command = [sys.executable, "-m", "banet_cli", *arguments]
+    command += ["--precision", "fp32", "--device", "cpu"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
+    state = cut / "last" / "state.safetensors"
+    deadline = time.monotonic() + 120
+    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    resumed = train(options(prepared, cut, recipe, resume=True))
+    assert resumed.iterations == 9
+    expected, found = (load_file(run / "last" / "state.safetensors") for run in (whole, cut))
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=0, atol=0)
+    assert metrics(cut) == metrics(whole)
+
+
+def test_folder_of_another_run_is_refused(prepared: Path, tmp_path: Path, recipe: str) -> None:
+    run = tmp_path / "run"
+    train(options(prepared, run, recipe, iterations=2))
+    with pytest.raises(InputError, match=r"holds a training run; add --resume"):
+        train(options(prepared, run, recipe, iterations=2))
+    with pytest.raises(ConfigError, match="other values of learning_rate, resolved_recipe, seed"):
+        train(options(prepared, run, recipe, learning_rate=0.3, iterations=2, seed=5, resume=True))
+
+
+def test_finished_run_is_resumed_without_harm(prepared: Path, tmp_path: Path, recipe: str) -> None:
+    run = tmp_path / "run"
+    first = train(options(prepared, run, recipe))
+    before = (run / "weights.safetensors").read_bytes()
+    again = train(options(prepared, run, recipe, resume=True))
+    assert again.best == first.best
+    assert (run / "weights.safetensors").read_bytes() == before
+
+
+def test_training_starts_from_given_weights(prepared: Path, tmp_path: Path, recipe: str) -> None:
+    first = train(options(prepared, tmp_path / "first", recipe))
+    summary = train(
+        options(
+            prepared,
+            tmp_path / "second",
+            recipe,
+            init=str(first.weights),
+            iterations=2,
+            learning_rate=1e-9,
+        )  # fmt: skip
+    )
+    start, end = (load_weights(str(run.weights)).network.state_dict() for run in (first, summary))
+    name = "classify.weight"
+    torch.testing.assert_close(start[name], end[name], rtol=0, atol=1e-6)
+
+
+def test_weights_of_another_network_are_refused(
+    prepared: Path, tmp_path: Path, recipe: str
+) -> None:
+    first = train(options(prepared, tmp_path / "first", recipe, iterations=2))
+    with pytest.raises(ConfigError, match=r"weights of banet-64, not of --model banet-512"):
+        train(options(prepared, tmp_path / "b", recipe, init=str(first.weights), model="banet-512"))
+    assert not (tmp_path / "b").exists()
+
+
+def test_bfloat16_trains_too(prepared: Path, tmp_path: Path, recipe: str) -> None:
+    summary = train(options(prepared, tmp_path / "run", recipe, precision="bf16"))
+    assert summary.precision == "bf16"
+    assert all(np.isfinite(row["val/portrait_iou"]) for row in metrics(tmp_path / "run"))
+
+
+def test_diverging_run_stops_with_advice(prepared: Path, tmp_path: Path, recipe: str) -> None:
+    with pytest.raises(BanetError, match=r"the loss is (nan|inf) at iteration .*--learning-rate"):
+        train(options(prepared, tmp_path / "run", recipe, learning_rate=1e30))
+
+
+def test_dataset_without_validation_is_refused_before_anything_is_written(
+    pairs_folder: Path, tmp_path: Path, recipe: str
+) -> None:
+    dataset = tmp_path / "a.zarr"
+    prepare(
+        PrepareOptions(
+            source=pairs_folder, dataset=dataset, size=32, split=(1.0, 0.0, 0.0), workers=0
+        )
+    )
+    with pytest.raises(InputError, match=r"no samples in the split 'val'.*--split"):
+        train(options(dataset, tmp_path / "run", recipe))
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_dataset_and_bad_options_are_named(tmp_path: Path, recipe: str) -> None:
+    with pytest.raises(StoreError, match="no such dataset"):
+        train(options(tmp_path / "nowhere.zarr", tmp_path / "run", recipe))
+    with pytest.raises(ConfigError) as error:
+        options(tmp_path, tmp_path, recipe, model="vgg", iterations=0, learning_rate=-1.0)
+    assert all(part in str(error.value) for part in ("--model vgg", "--iterations 0", "-1.0"))
+
+
+def test_every_epoch_shows_every_photo_once() -> None:
+    photos = [(np.full((32, 32, 3), n, np.uint8), np.zeros((32, 32), np.uint8)) for n in range(10)]
+    still = {"rotation": 0, "lightness": [1, 1], "flip": 0}
+    recipe = recipe_from_table(
+        {"iterations": 6, "batch_size": 5, "size": 32, "augmentation": still}, where="test"
+    )
+    source = BatchSource([TrainingSet(photos=photos, canonical_width=50)], recipe, seed=1)
+    seen = [
+        sorted({round(value * 255) for value in batch.image[:, 0, 16, 12].tolist()})
+        for batch in source.batches(0, threads=2)
+    ]
+    epochs = [sorted(seen[i] + seen[i + 1]) for i in range(0, 6, 2)]
+    assert epochs == [list(range(10))] * 3
+    assert seen[0] != seen[2]
+
+
+def test_damaged_weights_files_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(b"nonsense")
+    with pytest.raises(WeightsError, match="not a safetensors file, or a damaged one"):
+        load_weights(str(path))
+    with pytest.raises(WeightsError, match="no such file; name a .safetensors file"):
+        load_weights(str(tmp_path / "nowhere"))
+    other = torch.nn.Linear(2, 2)
+    save_weights(path, other, WeightsInfo(model="banet-64", temperature=2.0, size=64))
+    with pytest.raises(WeightsError, match="do not fit the network 'banet-64'"):
+        load_weights(str(path))
+    save_weights(path, other, WeightsInfo(model="hal-9000", temperature=2.0, size=64))
+    with pytest.raises(WeightsError, match="'hal-9000', which this version of banet does"):
+        load_weights(str(path))

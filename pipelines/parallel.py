@@ -155,19 +155,26 @@ class _DaskResults(Iterator[Result]):
 
 @contextmanager
 def _local_threads(count: int) -> Iterator[DaskPool]:
-    from distributed import Client, LocalCluster
+    from distributed import Client, Scheduler, SpecCluster, Worker
 
+    # Both insist on a web server. It gets no pages, and nobody elsewhere can reach it.
+    node = {
+        "protocol": "inproc://",
+        "dashboard": False,
+        "dashboard_address": "127.0.0.1:0",
+    }
+    # A memory limit would pause the only worker for good once torch alone exceeds its share.
+    worker = {"cls": Worker, "options": {**node, "nthreads": count, "memory_limit": 0}}
+    settings = {
+        "distributed.admin.tick.limit": "1 h",
+        "distributed.scheduler.http.routes": [],
+        "distributed.worker.http.routes": [],
+    }
     with (
-        dask.config.set({"distributed.admin.tick.limit": "1 h"}),
-        LocalCluster(
-            n_workers=1,
-            threads_per_worker=count,
-            processes=False,
-            # A limit would pause the only worker for good once torch alone exceeds its share.
-            memory_limit=0,
-            # Both would otherwise listen on every interface.
-            dashboard_address="127.0.0.1:0",
-            worker_dashboard_address="127.0.0.1:0",
+        dask.config.set(settings),
+        SpecCluster(
+            scheduler={"cls": Scheduler, "options": node},
+            workers={0: worker},
             silence_logs=logging.ERROR,
         ) as cluster,
         Client(cluster) as client,

@@ -2,10 +2,9 @@
 
 import hashlib
 import json
-import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -48,7 +47,8 @@ PHOTOS_PER_TASK = 2
 """Enough to make the cost of a task (a millisecond or two) small beside its work, and few enough
 that an interrupted run is soon at rest."""
 
-logger = logging.getLogger(__name__)
+SAME_INTERRUPT_SECONDS = 1.0
+"""Interrupts so close together are one: `timeout`, for instance, sends each signal twice."""
 
 
 def segment(options: SegmentOptions, *, progress: Progress | None = None) -> SegmentSummary:
@@ -177,11 +177,23 @@ class _Run:
             self._commit(results, ledger, progress)
         except KeyboardInterrupt:
             stopping = True
-            self._commit(results, ledger, progress)
+            self._commit_in_flight(results, ledger, progress)
             raise
         progress.finish()
 
-    def _commit(self, results: Iterable[BatchResult], ledger: Ledger, progress: Progress) -> None:
+    def _commit_in_flight(
+        self, results: Iterator[BatchResult], ledger: Ledger, progress: Progress
+    ) -> None:
+        """Wait for the tasks in flight after an interrupt; another one, later, ends the wait."""
+        interrupted = time.monotonic()
+        while True:
+            try:
+                return self._commit(results, ledger, progress)
+            except KeyboardInterrupt:
+                if time.monotonic() - interrupted > SAME_INTERRUPT_SECONDS:
+                    raise
+
+    def _commit(self, results: Iterator[BatchResult], ledger: Ledger, progress: Progress) -> None:
         """Record results as they come."""
         for result in results:
             ledger.append((*result.rows, *result.unchanged))

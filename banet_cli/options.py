@@ -221,6 +221,14 @@ LearningRate = Annotated[
     typer.Option(metavar="RATE", help="Peak learning rate.", show_default="the recipe's"),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Seed of all that is random.")]
+Licence = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        help="Terms of use, written into the weights; `banet info` and whoever gets them sees it.",
+        show_default="(those of the datasets)",
+    ),
+]
 Resume = Annotated[
     bool,
     typer.Option(help="Go on with the run that the folder holds."),

@@ -68,12 +68,13 @@ def weights_path(name_or_path: str) -> Path:
         WeightsError: There is no such file.
     """
     if name_or_path in SHIPPED_WEIGHTS:
-        return Path(str(files("models"))) / "weights" / f"{name_or_path}.safetensors"
-    path = Path(name_or_path)
+        path = Path(str(files("models"))) / "weights" / f"{name_or_path}.safetensors"
+    else:
+        path = Path(name_or_path)
     if not path.is_file():
         raise WeightsError(
-            f"--weights {name_or_path}: no such file; name a .safetensors file or one of the "
-            f"shipped weights: {', '.join(SHIPPED_WEIGHTS)}"
+            f"--weights {name_or_path}: there is no file {path}; name a .safetensors file or one "
+            f"of the shipped weights: {', '.join(SHIPPED_WEIGHTS)}"
         )
     return path
 

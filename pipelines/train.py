@@ -59,6 +59,7 @@ class TrainOptions:
         learning_rate: Instead of the recipe's.
         precision: Arithmetic of the network.
         seed: Of the initial weights, the order of samples and the augmentation.
+        licence: Terms of use, written into the weights; empty takes those of the datasets.
         resume: Go on from `last/` in `out`.
         device: auto, cpu, cuda, cuda:N or mps.
 
@@ -77,6 +78,7 @@ class TrainOptions:
     learning_rate: float | None = None
     precision: Precision = "auto"
     seed: int = 0
+    licence: str = ""
     resume: bool = False
     device: str = "auto"
 
@@ -189,6 +191,7 @@ class _Data:
     training: list[TrainingSet]
     validation: dict[str, list[tuple[Pixels, Pixels]]]
     facts: dict[str, object]
+    licence: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,6 +306,7 @@ class _Trainer:
                 "datasets": self.data.facts,
                 "best": self.state.best,
             },
+            licence=self.options.licence or self.data.licence,
         )
 
 
@@ -310,6 +314,7 @@ def _load_data(paths: tuple[Path, ...], recipe: Recipe) -> _Data:
     training: list[TrainingSet] = []
     validation: dict[str, list[tuple[Pixels, Pixels]]] = {}
     facts: dict[str, object] = {}
+    licences: list[str] = []
     for path in paths:
         store = open_store(path)
         splits = {name: store.indices(name) for name in ("train", "val")}
@@ -326,6 +331,7 @@ def _load_data(paths: tuple[Path, ...], recipe: Recipe) -> _Data:
             )
         )
         validation[path.stem] = [sample.cropped() for sample in store.samples(splits["val"])]
+        licences.append(store.attributes["licence"])
         facts[path.stem] = {name: len(indices) for name, indices in splits.items()} | {
             "fingerprint": store.attributes["fingerprint"]
         }
@@ -335,7 +341,8 @@ def _load_data(paths: tuple[Path, ...], recipe: Recipe) -> _Data:
                 f"--recipe: a stage draws from dataset {list(stage.datasets)}, "
                 f"but {len(paths)} were given"
             )
-    return _Data(training=training, validation=validation, facts=facts)
+    licence = "\n\n".join(dict.fromkeys(text for text in licences if text))
+    return _Data(training=training, validation=validation, facts=facts, licence=licence)
 
 
 def _initial_network(options: TrainOptions) -> nn.Module:

@@ -17,6 +17,7 @@ def train(
     learning_rate: options.LearningRate = None,
     precision: options.PrecisionOption = "auto",
     seed: options.Seed = 0,
+    licence: options.Licence = "",
     resume: options.Resume = False,
     device: options.Device = "auto",
     config: options.Config = None,
@@ -42,6 +43,7 @@ def train(
         learning_rate=learning_rate,
         precision=precision,
         seed=seed,
+        licence=licence,
         resume=resume,
         device=device,
     )

@@ -56,9 +56,11 @@ def test_samples_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_half_a_shard_is_refused(tmp_path: Path) -> None:
-    with create_store(tmp_path / "a.zarr", count=80, size=16, attributes={}) as folder:
-        with pytest.raises(ValueError, match="not one shard"):
-            write_shard(folder, 5, [sample(5)])
+    with (
+        pytest.raises(ValueError, match="not one shard"),
+        create_store(tmp_path / "a.zarr", count=80, size=16, attributes={}) as folder,
+    ):
+        write_shard(folder, 5, [sample(5)])
 
 
 def test_failure_while_writing_leaves_the_old_store(tmp_path: Path) -> None:

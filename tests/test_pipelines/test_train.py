@@ -140,7 +140,7 @@ def test_training_starts_from_given_weights(prepared: Path, tmp_path: Path, reci
             init=str(first.weights),
             iterations=2,
             learning_rate=1e-9,
-        )  # fmt: skip
+        )
     )
     start, end = (load_weights(str(run.weights)).network.state_dict() for run in (first, summary))
     name = "classify.weight"
@@ -154,6 +154,11 @@ def test_weights_of_another_network_are_refused(
     with pytest.raises(ConfigError, match=r"weights of banet-64, not of --model banet-512"):
         train(options(prepared, tmp_path / "b", recipe, init=str(first.weights), model="banet-512"))
     assert not (tmp_path / "b").exists()
+
+
+def test_licence_travels_with_the_weights(prepared: Path, tmp_path: Path, recipe: str) -> None:
+    licensed = options(prepared, tmp_path / "run", recipe, iterations=1, licence="CC0")
+    assert load_weights(str(train(licensed).weights)).info.licence == "CC0"
 
 
 def test_bfloat16_trains_too(prepared: Path, tmp_path: Path, recipe: str) -> None:
@@ -210,7 +215,9 @@ def test_damaged_weights_files_are_named(tmp_path: Path) -> None:
     path.write_bytes(b"nonsense")
     with pytest.raises(WeightsError, match="not a safetensors file, or a damaged one"):
         load_weights(str(path))
-    with pytest.raises(WeightsError, match="no such file; name a .safetensors file"):
+    with pytest.raises(
+        WeightsError, match=r"there is no file .*nowhere; name a \.safetensors file"
+    ):
         load_weights(str(tmp_path / "nowhere"))
     other = torch.nn.Linear(2, 2)
     save_weights(path, other, WeightsInfo(model="banet-64", temperature=2.0, size=64))

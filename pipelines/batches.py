@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 from pipelines.augment import TrainingView, augment
 from pipelines.images import Pixels
 from pipelines.recipes import Recipe, Stage
+from pipelines.trainingdata import TrainingSet
 
 PREFETCHED_BATCHES = 4
 
@@ -36,19 +36,6 @@ class Batch(NamedTuple):
     def to(self, device: torch.device) -> "Batch":
         """Move all tensors to a device."""
         return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingSet:
-    """The training photos of one dataset, in memory, without the padding of their frames.
-
-    Attributes:
-        photos: RGB (H, W, 3) uint8 and mask (H, W) uint8 of every sample.
-        canonical_width: W of Eq. 1 at 512 pixels.
-    """
-
-    photos: list[tuple[Pixels, Pixels]]
-    canonical_width: float
 
 
 class BatchSource:

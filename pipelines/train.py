@@ -18,7 +18,7 @@ from torch import nn
 
 from models import MODELS, boundary_temperature, build_model, normalize
 from models.losses import BANetLoss, LossTerms
-from pipelines.batches import Batch, BatchSource, TrainingSet
+from pipelines.batches import Batch, BatchSource
 from pipelines.checkpoints import WeightsInfo, load_weights, save_weights
 from pipelines.devices import (
     Precision,
@@ -27,14 +27,14 @@ from pipelines.devices import (
     resolve_device,
     resolve_precision,
 )
-from pipelines.errors import BanetError, ConfigError, InputError
+from pipelines.errors import BanetError, ConfigError
 from pipelines.images import Pixels
 from pipelines.inference import Segmenter
 from pipelines.progress import Progress, SilentProgress
 from pipelines.recipes import Recipe, load_recipe
 from pipelines.runlog import PREVIEW_PHOTOS, RunLog
 from pipelines.scoring import score_mask, summarise
-from pipelines.store import open_store
+from pipelines.trainingdata import TrainingData, load_training_data
 from pipelines.trainstate import TrainState
 
 AUGMENT_THREADS = 2
@@ -48,7 +48,8 @@ class TrainOptions:
     """What to train and how; the options of the command of the same name.
 
     Attributes:
-        datasets: Stores made by `banet prepare`; their training splits are mixed.
+        datasets: Stores made by `banet prepare`; their training splits are mixed. One that is named
+            twice is drawn from twice as often.
         out: Folder of the run.
         model: Name in the registry of networks.
         recipe: Name of a recipe, or path of a TOML file.
@@ -153,7 +154,8 @@ def train(options: TrainOptions, *, progress: Progress | None = None) -> TrainSu
     )
     device = resolve_device(options.device)
     dtype = resolve_precision(options.precision, device)
-    data = _load_data(options.datasets, recipe)
+    _refuse_unknown_datasets(recipe, len(options.datasets))
+    data = load_training_data(options.datasets)
     network = _initial_network(options).to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # of its stubs
     state = TrainState(network, recipe, device=device, dtype=dtype)
@@ -187,18 +189,10 @@ def train(options: TrainOptions, *, progress: Progress | None = None) -> TrainSu
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Data:
-    training: list[TrainingSet]
-    validation: dict[str, list[tuple[Pixels, Pixels]]]
-    facts: dict[str, object]
-    licence: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Trainer:
     options: TrainOptions
     recipe: Recipe
-    data: _Data
+    data: TrainingData
     state: TrainState
     log: RunLog
     progress: Progress
@@ -310,39 +304,13 @@ class _Trainer:
         )
 
 
-def _load_data(paths: tuple[Path, ...], recipe: Recipe) -> _Data:
-    training: list[TrainingSet] = []
-    validation: dict[str, list[tuple[Pixels, Pixels]]] = {}
-    facts: dict[str, object] = {}
-    licences: list[str] = []
-    for path in paths:
-        store = open_store(path)
-        splits = {name: store.indices(name) for name in ("train", "val")}
-        for name, indices in splits.items():
-            if not indices:
-                raise InputError(
-                    f"{path}: no samples in the split {name!r}; prepare it with other shares, "
-                    "such as --split 0.9,0.1,0"
-                )
-        training.append(
-            TrainingSet(
-                photos=[sample.cropped() for sample in store.samples(splits["train"])],
-                canonical_width=store.attributes["canonical_width"],
-            )
-        )
-        validation[path.stem] = [sample.cropped() for sample in store.samples(splits["val"])]
-        licences.append(store.attributes["licence"])
-        facts[path.stem] = {name: len(indices) for name, indices in splits.items()} | {
-            "fingerprint": store.attributes["fingerprint"]
-        }
-    for stage in recipe.stages:
-        if any(abs(position) > len(paths) or position == 0 for position in stage.datasets):
+def _refuse_unknown_datasets(recipe: Recipe, count: int) -> None:
+    for number, stage in enumerate(recipe.stages, start=1):
+        wrong = [position for position in stage.datasets if not 1 <= abs(position) <= count]
+        if wrong:
             raise ConfigError(
-                f"--recipe: a stage draws from dataset {list(stage.datasets)}, "
-                f"but {len(paths)} were given"
+                f"--recipe: stage {number} draws from dataset {wrong[0]}, but {count} were named"
             )
-    licence = "\n\n".join(dict.fromkeys(text for text in licences if text))
-    return _Data(training=training, validation=validation, facts=facts, licence=licence)
 
 
 def _initial_network(options: TrainOptions) -> nn.Module:

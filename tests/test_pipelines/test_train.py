@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,12 +11,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipelines.batches import BatchSource, TrainingSet
+from pipelines.batches import BatchSource
 from pipelines.checkpoints import WeightsInfo, load_weights, save_weights
 from pipelines.errors import BanetError, ConfigError, InputError, StoreError, WeightsError
 from pipelines.prepare import PrepareOptions, prepare
 from pipelines.recipes import recipe_from_table
 from pipelines.train import TrainOptions, train
+from pipelines.trainingdata import TrainingSet, load_training_data
 
 RECIPE = """
 validate_every = 3
@@ -154,6 +156,26 @@ def test_weights_of_another_network_are_refused(
     with pytest.raises(ConfigError, match=r"weights of banet-64, not of --model banet-512"):
         train(options(prepared, tmp_path / "b", recipe, init=str(first.weights), model="banet-512"))
     assert not (tmp_path / "b").exists()
+
+
+def test_dataset_named_twice_counts_twice_and_is_judged_once(prepared: Path) -> None:
+    once, twice = load_training_data([prepared]), load_training_data([prepared, prepared])
+    assert [len(each.photos) for each in twice.training] == [len(once.training[0].photos)] * 2
+    assert twice.validation.keys() == {"pairs"}
+    assert twice.facts["pairs"]["weight"] == 2
+
+
+def test_datasets_of_one_name_are_told_apart(prepared: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(prepared, tmp_path / prepared.name))
+    data = load_training_data([prepared, other])
+    assert data.validation.keys() == {str(prepared), str(other)}
+
+
+def test_recipe_for_more_datasets_than_named_is_refused(prepared: Path, tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text("iterations = 5\ndatasets = [2]\n")
+    with pytest.raises(ConfigError, match="stage 1 draws from dataset 2, but 1 were named"):
+        train(options(prepared, tmp_path / "run", str(path)))
 
 
 def test_licence_travels_with_the_weights(prepared: Path, tmp_path: Path, recipe: str) -> None:

@@ -1,0 +1,102 @@
+"""The datasets of a training run, in memory."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import InputError
+from pipelines.images import Pixels
+from pipelines.store import Store, open_store
+
+Photos = list[tuple[Pixels, Pixels]]
+"""RGB photos (H, W, 3) uint8 with their masks (H, W) uint8, without the padding of frames."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSet:
+    """The training photos of one dataset.
+
+    Attributes:
+        photos: With masks.
+        canonical_width: W of Eq. 1 at 512 pixels.
+    """
+
+    photos: Photos
+    canonical_width: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """All that a run learns from and is judged by.
+
+    Attributes:
+        training: In the order in which the datasets were named; one that was named twice is
+            there twice, and is drawn from twice as often.
+        validation: Photos of the validation splits, by the name of the dataset.
+        facts: Counts and fingerprint, by the name of the dataset.
+        licence: Terms of use of the datasets, one after the other.
+    """
+
+    training: list[TrainingSet]
+    validation: dict[str, Photos]
+    facts: dict[str, dict[str, Any]]
+    licence: str
+
+
+def load_training_data(paths: Sequence[Path]) -> TrainingData:
+    """Read the training and validation splits of stores.
+
+    Raises:
+        StoreError: A store cannot be read.
+        InputError: A store has no training or no validation samples.
+    """
+    stores = {path: open_store(path) for path in paths}
+    for store in stores.values():
+        _require_splits(store)
+    names = _names(list(stores))
+    sets = {path: _training_set(store) for path, store in stores.items()}
+    texts = [store.attributes["licence"] for store in stores.values()]
+    return TrainingData(
+        training=[sets[path] for path in paths],
+        validation={names[path]: _photos(store, "val") for path, store in stores.items()},
+        facts={
+            names[path]: _facts(store, list(paths).count(path)) for path, store in stores.items()
+        },
+        licence="\n\n".join(dict.fromkeys(text for text in texts if text)),
+    )
+
+
+def _require_splits(store: Store) -> None:
+    for split in ("train", "val"):
+        if not store.indices(split):
+            raise InputError(
+                f"{store.path}: no samples in the split {split!r}; prepare it with other shares, "
+                "such as --split 0.9,0.1,0"
+            )
+
+
+def _names(paths: list[Path]) -> dict[Path, str]:
+    """Name datasets by their stem where that tells them apart, else by their path."""
+    stems = Counter(path.stem for path in paths)
+    return {path: path.stem if stems[path.stem] == 1 else str(path) for path in paths}
+
+
+def _photos(store: Store, split: str) -> Photos:
+    return [sample.cropped() for sample in store.samples(store.indices(split))]
+
+
+def _training_set(store: Store) -> TrainingSet:
+    return TrainingSet(
+        photos=_photos(store, "train"), canonical_width=store.attributes["canonical_width"]
+    )
+
+
+def _facts(store: Store, weight: int) -> dict[str, Any]:
+    return {
+        "train": len(store.indices("train")),
+        "val": len(store.indices("val")),
+        "weight": weight,
+        "fingerprint": store.attributes["fingerprint"],
+    }

@@ -75,23 +75,15 @@ def estimate_foreground(pixels: Pixels, alpha: Pixels) -> Pixels:
 def cut_out(pixels: Pixels, alpha: Pixels) -> Pixels:
     """Return the person as RGBA (H, W, 4); what is fully transparent is black, to pack well."""
     foreground = estimate_foreground(pixels, alpha)
-    rgba = np.empty((*alpha.shape, 4), np.uint8)
-    rgba[..., :3] = foreground
-    rgba[..., 3] = alpha
-    rgba[alpha == 0] = 0
-    return rgba
+    rgba = cv2.merge([*cv2.split(foreground), alpha])
+    return np.asarray(cv2.copyTo(rgba, alpha, np.zeros_like(rgba)))
 
 
 def put_before(pixels: Pixels, alpha: Pixels, background: Pixels) -> Pixels:
     """Blend the person into `background` (H, W, 3), all RGB; pure where alpha is 0 or 255."""
     foreground = estimate_foreground(pixels, alpha)
-    blended = background.copy()
-    np.copyto(blended, pixels, where=(alpha == OPAQUE)[..., None])
-    soft = (alpha > 0) & (alpha < OPAQUE)
-    share = _to_share(alpha[soft])[:, None]
-    mixture = foreground[soft] * share + background[soft] * (1 - share)
-    blended[soft] = mixture.round().astype(np.uint8)
-    return blended
+    share = _to_share(alpha)
+    return np.asarray(cv2.blendLinear(foreground, background, share, 1 - share))
 
 
 def plain_background(colour: Colour, *, height: int, width: int) -> Pixels:

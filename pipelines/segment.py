@@ -22,23 +22,15 @@ from pipelines.parallel import Pool, open_pool
 from pipelines.photo_files import (
     COMPOSITES,
     MASKS,
-    PhotoTree,
-    assign_stems,
     default_output_folder,
     find_photos,
     refuse_overlap,
     remove_leftovers,
 )
-from pipelines.photo_tasks import (
-    BatchResult,
-    BatchTask,
-    PhotoTask,
-    TaskSettings,
-    load_background,
-    probe_worker,
-    segment_batch,
-)
+from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, TaskSettings
+from pipelines.photo_worker import load_background, probe_worker, segment_batch
 from pipelines.progress import Progress, SilentProgress
+from pipelines.resume import fingerprint, pending_work
 from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary
 
 __all__ = ["Failure", "SegmentOptions", "SegmentSummary", "segment"]
@@ -71,7 +63,7 @@ def segment(options: SegmentOptions, *, progress: Progress | None = None) -> Seg
     refuse_overlap(tree, out)
     settings = _task_settings(options, weights, tree.root, out)
     earlier = read_ledger(out / LEDGER_NAME)
-    work = _pending_work(tree, settings, earlier, force=options.force)
+    work = pending_work(tree, settings, earlier, force=options.force)
     run = _Run(
         options=options,
         settings=settings,
@@ -248,7 +240,7 @@ def _task_settings(
         threads=None,
         fingerprint="",
     )
-    return replace(settings, fingerprint=_fingerprint(settings))
+    return replace(settings, fingerprint=fingerprint(settings))
 
 
 def _colour(options: SegmentOptions) -> Colour | None:
@@ -267,64 +259,6 @@ def _background(options: SegmentOptions) -> tuple[Path, str] | None:
         ) from error
     load_background(path, sha256)
     return path, sha256
-
-
-def _fingerprint(settings: TaskSettings) -> str:
-    """Identify what decides about the pixels of the results: weights and options."""
-    picture = settings.background[1] if settings.background else None
-    decisive = [
-        settings.weights_sha256,
-        settings.precision,
-        settings.size,
-        settings.mask,
-        settings.threshold,
-        settings.composite,
-        settings.composite_format if settings.composite != "none" else None,
-        settings.colour,
-        picture,
-    ]
-    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
-
-
-def _pending_work(
-    tree: PhotoTree,
-    settings: TaskSettings,
-    earlier: Mapping[str, LedgerRow],
-    *,
-    force: bool,
-) -> list[PhotoTask]:
-    """List the photos that are to be done: not those that earlier runs did and nothing changed."""
-    kept_stems = {
-        source: row.mask.removeprefix(f"{MASKS}/").removesuffix(".png")
-        for source, row in earlier.items()
-        if row.mask is not None
-    }
-    work = []
-    for source, stem in assign_stems(tree.sources, kept_stems).items():
-        row = None if force else earlier.get(source)
-        if row is None or not _still_holds(row, settings):
-            work.append(PhotoTask(source=source, stem=stem))
-        elif not _is_untouched(row, tree.root / source):
-            work.append(PhotoTask(source=source, stem=stem, known=row))
-    return work
-
-
-def _still_holds(row: LedgerRow, settings: TaskSettings) -> bool:
-    """Tell whether a row holds for this run, if only its photo has not changed."""
-    outputs = [settings.out / path for path in (row.mask, row.composite) if path is not None]
-    return (
-        row.status != "failed"
-        and row.fingerprint == settings.fingerprint
-        and all(path.is_file() for path in outputs)
-    )
-
-
-def _is_untouched(row: LedgerRow, path: Path) -> bool:
-    try:
-        status = path.stat()
-    except OSError:
-        return False
-    return (row.size, row.mtime_ns) == (status.st_size, status.st_mtime_ns)
 
 
 def _threads_per_worker(pool: Pool, options: SegmentOptions) -> int | None:

@@ -1,0 +1,290 @@
+"""What a worker does with one task of `banet segment`: a few photos from file to files."""
+
+import errno
+import hashlib
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.compositing import (
+    blurred_background,
+    cut_out,
+    picture_background,
+    plain_background,
+    put_before,
+)
+from pipelines.devices import precision_name
+from pipelines.errors import BanetError, InputError, PhotoError
+from pipelines.images import (
+    ImageFormat,
+    Photo,
+    Pixels,
+    decode_photo,
+    encode,
+    read_bytes,
+    write_atomically,
+)
+from pipelines.inference import (
+    Segmenter,
+    binary_mask,
+    confidence,
+    coverage,
+    limit_threads,
+    segmenter_once,
+    soft_mask,
+)
+from pipelines.ledger import LedgerRow
+from pipelines.photo_files import COMPOSITES, MASKS
+from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, TaskSettings
+
+EMPTY_BELOW = 0.001
+"""A photo whose portrait share is below this is `empty`.
+
+At a working size of 512 that is fewer than 200 pixels, an area of 14 x 14, in which the network,
+whose deepest features have a pixel for every 32 x 32, cannot know a person from a speck.
+"""
+
+_NO_MORE_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class StageClock:
+    """Adds up the CPU seconds of the calling thread by stage; time spent waiting is not counted."""
+
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Count the time of a `with` block towards `stage`."""
+        started = time.thread_time()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.thread_time() - started
+
+
+def open_segmenter(settings: TaskSettings) -> Segmenter:
+    """Return the segmenter of this worker process.
+
+    Raises:
+        BanetError: The weights or the device are not to be had here.
+    """
+    return segmenter_once(
+        settings.weights,
+        settings.weights_sha256,
+        device=settings.device,
+        precision=settings.precision,
+        size=settings.size,
+    )
+
+
+def probe_worker(settings: TaskSettings) -> tuple[str, str]:
+    """Return the device and the precision that a worker computes with, and load its weights.
+
+    Raises:
+        BanetError: The weights, the device or the background are not to be had there.
+    """
+    segmenter = open_segmenter(settings)
+    if settings.background is not None:
+        load_background(*settings.background)
+    return str(segmenter.device), precision_name(segmenter.dtype)
+
+
+@lru_cache(maxsize=2)
+def load_background(path: Path, sha256: str) -> Pixels:
+    """Read the picture for the composite `image`, once per process.
+
+    Raises:
+        InputError: It cannot be read, or is another one than `sha256` says.
+    """
+    try:
+        content = read_bytes(path)
+        picture = decode_photo(content).pixels
+    except PhotoError as error:
+        raise InputError(
+            f"--background {path}: {error}; name a picture that can be read"
+        ) from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise InputError(
+            f"--background {path}: it changed, or this machine has another file of that name; "
+            "copy the same file to every worker, then run the same command again"
+        )
+    return picture
+
+
+def segment_batch(task: BatchTask) -> BatchResult:
+    """Segment some photos and write their masks and composites. What fails is recorded.
+
+    Raises:
+        BanetError: Nothing more can be written, or the worker lacks weights or device.
+    """
+    settings = task.settings
+    if settings.threads is not None:
+        limit_threads(settings.threads)
+    worker = _PhotoWorker(settings, open_segmenter(settings))
+    rows: list[LedgerRow] = []
+    unchanged: list[LedgerRow] = []
+    for photo in task.photos:
+        row = worker.segment_file(photo)
+        is_known = photo.known is not None and row.sha256 == photo.known.sha256
+        (unchanged if is_known else rows).append(row)
+    return BatchResult(
+        rows=tuple(rows), unchanged=tuple(unchanged), stages=dict(worker.clock.seconds)
+    )
+
+
+class _PhotoWorker:
+    """Segments photo files one after the other, and counts the CPU time."""
+
+    def __init__(self, settings: TaskSettings, segmenter: Segmenter) -> None:
+        self.clock = StageClock()
+        self._settings = settings
+        self._segmenter = segmenter
+
+    def segment_file(self, photo: PhotoTask) -> LedgerRow:
+        """Segment one photo; the row has the hash of `photo.known` only if that row still holds.
+
+        Raises:
+            BanetError: Nothing more can be written.
+        """
+        started = time.perf_counter()
+        row = LedgerRow(
+            source=photo.source,
+            status="failed",
+            seconds=0.0,
+            fingerprint=self._settings.fingerprint,
+        )
+        try:
+            with self.clock("read"):
+                row, content = _read(row, self._settings.root / photo.source)
+            if photo.known is not None and photo.known.sha256 == row.sha256:
+                return replace(photo.known, mtime_ns=row.mtime_ns)
+            row = self._segment_content(row, content, photo.stem)
+        except PhotoError as error:
+            row = replace(row, error=str(error))
+        except BanetError:
+            raise
+        except MemoryError:
+            row = replace(row, error="not enough memory for a photo of this size")
+        except OSError as error:
+            _stop_if_nothing_can_be_written(error, self._settings.out)
+            row = replace(row, error=f"cannot be written: {error.strerror or error}")
+        except Exception as error:  # one photo must never end the run
+            logger.exception("%s: unexpected error", photo.source)
+            row = replace(row, error=f"unexpected {type(error).__name__}: {error}")
+        return replace(row, seconds=round(time.perf_counter() - started, 4))
+
+    def _segment_content(self, row: LedgerRow, content: bytes, stem: str) -> LedgerRow:
+        settings = self._settings
+        with self.clock("decode"):
+            # Masks alone need no more pixels than the network sees.
+            reduced_to = settings.size if settings.composite == "none" else None
+            photo = decode_photo(content, reduced_to=reduced_to)
+        with self.clock("forward"):
+            probability = self._segmenter(photo.pixels)
+        share = coverage(probability, threshold=settings.threshold)
+        is_empty = share < EMPTY_BELOW
+        with self.clock("mask"):
+            mask = self._full_mask(probability, photo, is_empty=is_empty)
+        mask_path = f"{MASKS}/{stem}.png"
+        composite_path = self._write_composite(photo, mask, stem, is_empty=is_empty)
+        self._write(mask_path, mask, "png")
+        return replace(
+            row,
+            status="empty" if is_empty else "ok",
+            mask=mask_path,
+            composite=composite_path,
+            width=photo.width,
+            height=photo.height,
+            coverage=round(share, 6),
+            confidence=round(confidence(probability), 6),
+        )
+
+    def _full_mask(
+        self, probability: NDArray[np.float32], photo: Photo, *, is_empty: bool
+    ) -> Pixels:
+        if is_empty:
+            return np.zeros((photo.height, photo.width), np.uint8)
+        if self._settings.mask == "soft":
+            return soft_mask(probability, height=photo.height, width=photo.width)
+        return binary_mask(
+            probability,
+            height=photo.height,
+            width=photo.width,
+            threshold=self._settings.threshold,
+        )
+
+    def _write_composite(
+        self, photo: Photo, mask: Pixels, stem: str, *, is_empty: bool
+    ) -> str | None:
+        """Write the composite, if there is to be one, and return its path below the output."""
+        settings = self._settings
+        if settings.composite == "none":
+            return None
+        path = f"{COMPOSITES}/{stem}.{settings.composite_format}"
+        if is_empty:  # an earlier run may have seen somebody there
+            (settings.out / path).unlink(missing_ok=True)
+            return None
+        with self.clock("composite"):
+            if settings.composite == "transparent":
+                picture = cut_out(photo.pixels, mask)
+            else:
+                picture = put_before(photo.pixels, mask, self._background(photo, mask))
+        self._write(path, picture, settings.composite_format, photo.icc_profile)
+        return path
+
+    def _background(self, photo: Photo, mask: Pixels) -> Pixels:
+        height, width = mask.shape
+        if self._settings.colour is not None:
+            return plain_background(self._settings.colour, height=height, width=width)
+        if self._settings.background is not None:
+            picture = load_background(*self._settings.background)
+            return picture_background(picture, height=height, width=width)
+        return blurred_background(photo.pixels, mask)
+
+    def _write(
+        self,
+        path: str,
+        pixels: Pixels,
+        image_format: ImageFormat,
+        icc_profile: bytes | None = None,
+    ) -> None:
+        with self.clock("encode"):
+            encoded = encode(pixels, image_format, icc_profile=icc_profile)
+        with self.clock("write"):
+            target = self._settings.out / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(target, encoded)
+
+
+def _read(row: LedgerRow, path: Path) -> tuple[LedgerRow, bytes]:
+    """Read a photo; its state is taken first, so that a change while it is read is noticed later.
+
+    Raises:
+        PhotoError: It cannot be read.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise PhotoError(f"cannot be read: {error.strerror or error}") from error
+    row = replace(row, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    content = read_bytes(path)
+    return replace(row, sha256=hashlib.sha256(content).hexdigest()), content
+
+
+def _stop_if_nothing_can_be_written(error: OSError, out: Path) -> None:
+    if error.errno in _NO_MORE_WRITING:
+        raise BanetError(
+            f"{out}: {error.strerror}; make room or choose another --out, then run the same "
+            "command again, which goes on from there"
+        ) from error

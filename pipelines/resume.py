@@ -1,0 +1,68 @@
+"""Which photos a run of `banet segment` has to do, after what earlier runs have done."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipelines.ledger import LedgerRow
+from pipelines.photo_files import MASKS, PhotoTree, assign_stems
+from pipelines.photo_tasks import PhotoTask, TaskSettings
+
+
+def fingerprint(settings: TaskSettings) -> str:
+    """Identify what decides about the pixels of the results: weights and options."""
+    picture = settings.background[1] if settings.background else None
+    decisive = [
+        settings.weights_sha256,
+        settings.precision,
+        settings.size,
+        settings.mask,
+        settings.threshold,
+        settings.composite,
+        settings.composite_format if settings.composite != "none" else None,
+        settings.colour,
+        picture,
+    ]
+    return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
+
+
+def pending_work(
+    tree: PhotoTree,
+    settings: TaskSettings,
+    earlier: Mapping[str, LedgerRow],
+    *,
+    force: bool,
+) -> list[PhotoTask]:
+    """List the photos that are to be done: not those that earlier runs did and nothing changed."""
+    kept_stems = {
+        source: row.mask.removeprefix(f"{MASKS}/").removesuffix(".png")
+        for source, row in earlier.items()
+        if row.mask is not None
+    }
+    work = []
+    for source, stem in assign_stems(tree.sources, kept_stems).items():
+        row = None if force else earlier.get(source)
+        if row is None or not _still_holds(row, settings):
+            work.append(PhotoTask(source=source, stem=stem))
+        elif not _is_untouched(row, tree.root / source):
+            work.append(PhotoTask(source=source, stem=stem, known=row))
+    return work
+
+
+def _still_holds(row: LedgerRow, settings: TaskSettings) -> bool:
+    """Tell whether a row holds for this run, if only its photo has not changed."""
+    outputs = [settings.out / path for path in (row.mask, row.composite) if path is not None]
+    return (
+        row.status != "failed"
+        and row.fingerprint == settings.fingerprint
+        and all(path.is_file() for path in outputs)
+    )
+
+
+def _is_untouched(row: LedgerRow, path: Path) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return (row.size, row.mtime_ns) == (status.st_size, status.st_mtime_ns)

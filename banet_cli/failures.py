@@ -19,13 +19,15 @@ def report_failure(error: BaseException) -> int:
 
 
 def _exit_code(error: BaseException) -> int:
-    from pipelines.errors import ConfigError, DeviceError
+    from pipelines.errors import ConfigError, DeviceError, LockedError
 
     match error:
         case TyperException() | ConfigError():
             return 2
         case DeviceError():
             return 4
+        case LockedError():
+            return 5
         case TerminationError():
             return 143
         case KeyboardInterrupt():
@@ -42,7 +44,7 @@ def _sentence(error: BaseException) -> str:
         case TyperException():
             return _usage_message(error)
         case KeyboardInterrupt():
-            return "interrupted; the same command goes on from here"
+            return "interrupted; what was finished is kept"
         case OSError(strerror=str(reason)):
             return f"{error.filename}: {reason}" if error.filename else reason
     return (

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.boundary import CANONICAL_SIZE, boundary_target
+from pipelines.boundary import CANNY_THRESHOLDS, CANONICAL_SIZE, boundary_target
 from pipelines.images import PERSON_FROM, Pixels
 
 LEAST_BILINEAR_SCALE = 0.6
@@ -73,6 +73,7 @@ def augment(
     width: int,
     augmentation: Augmentation,
     canonical_width: float,
+    canny: tuple[float, float] = CANNY_THRESHOLDS,
     rng: np.random.Generator,
 ) -> TrainingView:
     """Draw a random view of a photo.
@@ -84,6 +85,7 @@ def augment(
         width: Of the view in pixels.
         augmentation: Bounds of the randomness.
         canonical_width: W of Eq. 1 at 512 pixels; it shrinks with the view.
+        canny: Thresholds of the edge detector.
         rng: Source of all randomness.
     """
     x, y, view_height = _framing(mask, height / width, augmentation, rng)
@@ -95,7 +97,10 @@ def augment(
     affine = _affine(x, y, scale=scale, angle=angle, mirror=mirror, height=height, width=width)
     warped, warped_mask, valid = _warp(image, mask, affine, height=height, width=width)
     boundary, _ = boundary_target(
-        warped_mask, canonical_width=canonical_width * max(height, width) / CANONICAL_SIZE
+        warped_mask,
+        canonical_width=canonical_width * max(height, width) / CANONICAL_SIZE,
+        canny=canny,
+        valid=valid,
     )
     return TrainingView(
         image=_recolour(warped, augmentation, rng),

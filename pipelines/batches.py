@@ -12,20 +12,21 @@ from torch import Tensor
 
 from pipelines.augment import TrainingView, augment
 from pipelines.images import Pixels
+from pipelines.inference import limit_threads
 from pipelines.recipes import Recipe, Stage
 from pipelines.trainingdata import TrainingSet
 
-PREFETCHED_BATCHES = 4
+PREFETCHED_PER_THREAD = 2
 
 
 class Batch(NamedTuple):
-    """What a training step needs; images in [0, 1], masks in [0, 1], the others in {0, 1}.
+    """What a training step needs, as small as it can travel to a device.
 
     Attributes:
-        image: (B, 3, H, W) float32, RGB, not normalised.
-        mask: (B, 1, H, W) float32.
-        boundary: (B, 1, H, W) float32.
-        valid: (B, 1, H, W) float32, 0 beyond the frame of the photo.
+        image: RGB, (B, 3, H, W) uint8 in channels-last strides.
+        mask: (B, 1, H, W) uint8, 0-255.
+        boundary: (B, 1, H, W) uint8 in {0, 1}.
+        valid: (B, 1, H, W) uint8, 0 beyond the frame of the photo.
     """
 
     image: Tensor
@@ -33,9 +34,14 @@ class Batch(NamedTuple):
     boundary: Tensor
     valid: Tensor
 
-    def to(self, device: torch.device) -> "Batch":
-        """Move all tensors to a device."""
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+    def on(self, device: torch.device) -> "Batch":
+        """Move to a device and convert to float32; image and mask come to lie in [0, 1]."""
+        if device.type == "cuda":
+            moved = Batch(*(each.pin_memory().to(device, non_blocking=True) for each in self))
+        else:
+            moved = Batch(*(each.to(device) for each in self))
+        image, mask, boundary, valid = (each.float() for each in moved)
+        return Batch(image / 255, mask / 255, boundary, valid)
 
 
 class BatchSource:
@@ -57,12 +63,14 @@ class BatchSource:
 
     def batches(self, first: int, *, threads: int) -> Iterator[Batch]:
         """Yield the batches from iteration `first` to the end, made ahead in `threads` threads."""
-        with ThreadPoolExecutor(threads, thread_name_prefix="augment") as executor:
+        with ThreadPoolExecutor(
+            threads, thread_name_prefix="augment", initializer=limit_threads, initargs=(1,)
+        ) as executor:
             pending: deque[Future[Batch]] = deque()
             remaining = iter(range(first, self._recipe.iterations))
             for iteration in remaining:
                 pending.append(executor.submit(self.batch, iteration))
-                if len(pending) > PREFETCHED_BATCHES:
+                if len(pending) > PREFETCHED_PER_THREAD * threads:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
@@ -79,19 +87,20 @@ class BatchSource:
                 height=round(tall * stage.size),
                 width=round(wide * stage.size),
                 augmentation=stage.augmentation,
-                canonical_width=pool[index][1],
+                canonical_width=pool[index][1].canonical_width,
+                canny=pool[index][1].canny,
                 rng=rng,
             )
             for index in self._indices(len(pool), position, stage.batch_size)
         ]
         return _stack(views)
 
-    def _pool(self, stage: Stage) -> list[tuple[tuple[Pixels, Pixels], float]]:
+    def _pool(self, stage: Stage) -> list[tuple[tuple[Pixels, Pixels], TrainingSet]]:
         chosen = [
             self._datasets[position - 1 if position > 0 else position]
             for position in stage.datasets
         ] or self._datasets
-        return [(photo, each.canonical_width) for each in chosen for photo in each.photos]
+        return [(photo, each) for each in chosen for photo in each.photos]
 
     def _indices(self, count: int, position: int, batch_size: int) -> list[int]:
         """Walk through one random permutation per epoch."""
@@ -106,14 +115,13 @@ class BatchSource:
 
 
 def _stack(views: list[TrainingView]) -> Batch:
-    def plane(name: str, scale: float) -> Tensor:
-        stacked = np.stack([getattr(view, name) for view in views])
-        return torch.from_numpy(stacked).unsqueeze(1).float().div_(scale)
+    def plane(name: str) -> Tensor:
+        return torch.from_numpy(np.stack([getattr(view, name) for view in views])).unsqueeze(1)
 
     images = torch.from_numpy(np.stack([view.image for view in views]))
     return Batch(
-        image=images.permute(0, 3, 1, 2).float().div_(255),  # channels-last strides are kept
-        mask=plane("mask", 255),
-        boundary=plane("boundary", 1),
-        valid=plane("valid", 1),
+        image=images.permute(0, 3, 1, 2),
+        mask=plane("mask"),
+        boundary=plane("boundary"),
+        valid=plane("valid"),
     )

@@ -19,10 +19,11 @@ def dilation_kernel_size(mask: NDArray[np.bool_], *, canonical_width: float) -> 
     Paper is silent: rounding. It is to the nearest integer, and at least 1.
 
     Args:
-        mask: (H, W), True where there is a person; only pixels of the photo, no padding.
+        mask: True where there is a person, any shape; only pixels of the photo, no padding.
         canonical_width: W of Eq. 1 in pixels of this mask.
     """
-    return max(1, round(float(mask.mean()) * canonical_width))
+    share = float(mask.mean()) if mask.size else 0.0
+    return max(1, round(share * canonical_width))
 
 
 def boundary_target(
@@ -30,20 +31,24 @@ def boundary_target(
     *,
     canonical_width: float,
     canny: tuple[float, float] = CANNY_THRESHOLDS,
+    valid: Pixels | None = None,
 ) -> tuple[Pixels, int]:
     """Make the target of the boundary attention map (Eq. 4) from a mask.
 
     Args:
-        mask: (H, W) uint8, 0-255; only pixels of the photo, since the edge of padding would be
-            taken for a boundary.
+        mask: (H, W) uint8, 0-255. Padding must not end abruptly, or its edge would be taken for
+            a boundary.
         canonical_width: W of Eq. 1 in pixels of this mask.
         canny: Lower and upper threshold of the hysteresis.
+        valid: (H, W), 1 for pixels of the photo, 0 for padding, which Eq. 1 does not count; None
+            if all are of the photo.
 
     Returns:
         The target, (H, W) uint8 in {0, 1}, and the kernel size K that its edges were dilated by.
     """
     person = mask >= PERSON_FROM
-    kernel_size = dilation_kernel_size(person, canonical_width=canonical_width)
+    counted = person if valid is None else person[valid > 0]
+    kernel_size = dilation_kernel_size(counted, canonical_width=canonical_width)
     edges = cv2.Canny(person.astype(np.uint8) * 255, *canny)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (kernel_size, kernel_size))
     return (cv2.dilate(edges, kernel) > 0).astype(np.uint8), kernel_size

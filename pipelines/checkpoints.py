@@ -73,7 +73,7 @@ def weights_path(name_or_path: str) -> Path:
         path = Path(name_or_path)
     if not path.is_file():
         raise WeightsError(
-            f"--weights {name_or_path}: there is no file {path}; name a .safetensors file or one "
+            f"{name_or_path}: there is no file {path}; name a .safetensors file or one "
             f"of the shipped weights: {', '.join(SHIPPED_WEIGHTS)}"
         )
     return path

@@ -5,7 +5,8 @@ BanetError                  the run cannot go on; its message says what, where a
 ├── InputError              an input of the whole run is missing or unusable
 ├── StoreError              a zarr dataset is missing, foreign, damaged or of a newer version
 ├── WeightsError            a weights file is missing, damaged or of another network
-└── DeviceError             the requested device is not available
+├── DeviceError             the requested device is not available
+└── LockedError             another run is writing to the same place
 
 PhotoError stands beside the tree: it concerns a single photo or mask, is recorded with it and
 never ends a run.
@@ -36,5 +37,9 @@ class DeviceError(BanetError):
     """The requested device is not available."""
 
 
+class LockedError(BanetError):
+    """Another run is writing to the same place."""
+
+
 class PhotoError(Exception):
-    """One photo or mask cannot be used; the message is the reason and names no path."""
+    """One photo or mask cannot be used; the message is the reason."""

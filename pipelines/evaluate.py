@@ -124,10 +124,9 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
         segmenter = Segmenter(weights.network, device=device, dtype=dtype, size=size)
         for store, indices in zip(stores, chosen, strict=True):
             scores: list[PhotoScore] = []
-            for sample in store.samples(indices):
-                photo, mask = sample.cropped()
+            for sample, photo, mask in store.photos(indices):
                 scores.append(score_mask(segmenter(photo), mask))
-                rows.append(_row(name, store.path, sample.name, scores[-1]))
+                rows.append(_row(name, store.path, sample, scores[-1]))
                 progress.advance()
             results.append(
                 EvaluationResult(

@@ -1,20 +1,33 @@
 """Training recipes: TOML files that are validated as a whole."""
 
 import difflib
+import math
 import tomllib
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 from pipelines.augment import Augmentation
 from pipelines.errors import ConfigError
+from pipelines.inference import MINIMUM_SIZE
 
 RECIPES = ("quick", "pretrain", "finetune", "paper")
 """Names that `--recipe` takes for files in the folder `recipes` of this package."""
 
-T = TypeVar("T")
+MINIMUM_BATCH = 2
+"""Batch normalisation of the deepest features needs more than one value per channel."""
+
 Shapes = tuple[tuple[float, float], ...]
+
+
+class Rule(NamedTuple):
+    """What a setting must be, in words and as a test."""
+
+    meaning: str
+    accepts: Callable[[Any], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,14 +110,16 @@ class Recipe:
         changes: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         stages = tuple(replace(stage, **changes) for stage in self.stages)
         if iterations is not None:
+            if iterations < len(stages):
+                raise ConfigError(f"--iterations {iterations}: the recipe has {len(stages)} stages")
             share = iterations / self.iterations
+            ends = [
+                max(number, round(sum(stage.iterations for stage in stages[:number]) * share))
+                for number in range(len(stages) + 1)
+            ]
             stages = tuple(
-                replace(
-                    stage,
-                    iterations=max(1, round(stage.iterations * share)),
-                    warmup=round(stage.warmup * share),
-                )
-                for stage in stages
+                replace(stage, iterations=end - start, warmup=round(stage.warmup * share))
+                for stage, (start, end) in zip(stages, pairwise(ends), strict=True)
             )
         return replace(self, stages=stages)
 
@@ -120,17 +135,16 @@ def load_recipe(name_or_path: str) -> Recipe:
         ConfigError: There is none, it is no TOML, or some settings make no sense; all are named.
     """
     if name_or_path in RECIPES:
-        text = (files("pipelines") / "recipes" / f"{name_or_path}.toml").read_text()
+        source = Path(str(files("pipelines"))) / "recipes" / f"{name_or_path}.toml"
     else:
-        path = Path(name_or_path)
-        if not path.is_file():
+        source = Path(name_or_path)
+        if not source.is_file():
             raise ConfigError(
                 f"--recipe {name_or_path}: no such recipe; use {', '.join(RECIPES)} or a TOML file"
             )
-        text = path.read_text(encoding="utf-8")
     try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = tomllib.loads(source.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise ConfigError(f"--recipe {name_or_path}: not valid TOML: {error}") from error
     return recipe_from_table(table, where=f"recipe {name_or_path}")
 
@@ -140,63 +154,127 @@ def recipe_from_table(table: dict[str, Any], *, where: str) -> Recipe:
 
     Args:
         table: `validate_every`, `augmentation` and settings shared by all stages at the top, a
-            list `stages` of tables below.
+            list `stages` of tables below, whose own settings win.
         where: Named in errors.
 
     Raises:
         ConfigError: Some settings make no sense; all are named.
     """
-    mistakes: list[str] = []
-    stage_tables = table.get("stages") or [{}]
-    shared = {key: value for key, value in table.items() if key not in {"stages", "validate_every"}}
-    stages = tuple(
-        _stage({**shared, **own}, f"stage {position}", mistakes)
-        for position, own in enumerate(stage_tables, start=1)
-    )
-    validate_every = table.get("validate_every", Recipe.validate_every)
-    if not isinstance(validate_every, int) or validate_every < 1:
-        mistakes.append(f"validate_every = {validate_every!r}: a positive whole number")
-    if mistakes:
-        raise ConfigError(f"{where}: " + "; ".join(dict.fromkeys(mistakes)))
-    return Recipe(stages=stages, validate_every=validate_every)
-
-
-def _stage(table: dict[str, Any], where: str, mistakes: list[str]) -> Stage:
-    augmentation = _build(
-        Augmentation, table.get("augmentation", {}), f"{where}, augmentation", mistakes
-    )
-    values = {key: value for key, value in table.items() if key != "augmentation"}
-    if "shapes" in values:
-        values["shapes"] = tuple(tuple(float(side) for side in shape) for shape in values["shapes"])
-    values.setdefault("iterations", 0)
-    stage = _build(Stage, values, where, mistakes)
-    for name, minimum in (
-        ("iterations", 1),
-        ("size", 32),
-        ("batch_size", 1),
-        ("warmup", 0),
-        ("refine_weight", 0),
-        ("weight_decay", 0),
-    ):
-        if getattr(stage, name) < minimum:
-            mistakes.append(f"{where}: {name} = {getattr(stage, name)}: at least {minimum}")
-    if stage.learning_rate <= 0:
-        mistakes.append(f"{where}: learning_rate = {stage.learning_rate}: must be positive")
-    return replace(stage, augmentation=augmentation)
-
-
-def _build(kind: type[T], values: dict[str, Any], where: str, mistakes: list[str]) -> T:
-    """Make a dataclass of known keys and plausible types; note everything else."""
-    defaults = {item.name: getattr(kind, item.name, 0) for item in fields(kind)}  # type: ignore[arg-type]
-    known = {}
-    for key, value in values.items():
-        if key not in defaults:
-            near = difflib.get_close_matches(key, defaults, n=1)
-            mistakes.append(
-                f"{where}: unknown key {key!r}" + (f", did you mean {near[0]!r}?" if near else "")
+    stage_tables = table.get("stages", [{}])
+    if not isinstance(stage_tables, list) or not all(isinstance(t, dict) for t in stage_tables):
+        raise ConfigError(f"{where}: stages: a list of tables, written [[stages]]")
+    shared = {key: value for key, value in table.items() if key not in {"stages", *RECIPE_RULES}}
+    top = {key: value for key, value in table.items() if key in RECIPE_RULES}
+    mistakes = list(_mistakes(top, RECIPE_RULES, ""))
+    if not stage_tables:
+        mistakes.append("stages: at least one")
+    merged = [_merge(shared, own) for own in stage_tables]
+    for number, stage in enumerate(merged, start=1):
+        mistakes += _mistakes({"iterations": 0, **stage}, STAGE_RULES, f"stage {number}: ")
+        augmentation = stage.get("augmentation", {})
+        if isinstance(augmentation, dict):
+            mistakes += _mistakes(
+                augmentation, AUGMENTATION_RULES, f"stage {number}, augmentation: "
             )
-        elif isinstance(defaults[key], int | float) and not isinstance(value, int | float):
-            mistakes.append(f"{where}: {key} = {value!r}: a number")
-        else:
-            known[key] = tuple(value) if isinstance(value, list) else value
-    return kind(**known)
+    if mistakes:
+        raise ConfigError(f"{where}: {'; '.join(mistakes)}")
+    return Recipe(stages=tuple(_stage(stage) for stage in merged), **top)
+
+
+def _merge(shared: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Let the settings of a stage win, one by one also within `augmentation`."""
+    tables = [each["augmentation"] for each in (shared, own) if "augmentation" in each]
+    merged = {**shared, **own}
+    if tables and all(isinstance(each, dict) for each in tables):
+        merged["augmentation"] = {key: value for each in tables for key, value in each.items()}
+    return merged
+
+
+def _stage(table: dict[str, Any]) -> Stage:
+    values = {key: _frozen(value) for key, value in table.items() if key != "augmentation"}
+    augmentation = {key: _frozen(value) for key, value in table.get("augmentation", {}).items()}
+    return Stage(**values, augmentation=Augmentation(**augmentation))
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def _mistakes(values: dict[str, Any], rules: dict[str, Rule], where: str) -> Iterator[str]:
+    for key, value in values.items():
+        if key not in rules:
+            near = difflib.get_close_matches(key, rules, n=1, cutoff=0)
+            yield f"{where}unknown key {key!r}, the nearest valid one is {near[0]!r}"
+        elif not rules[key].accepts(value):
+            yield f"{where}{key} = {value!r}: must be {rules[key].meaning}"
+
+
+def _is_number(value: object, low: float, high: float = math.inf) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and low <= value < math.inf and value <= high  # type: ignore[operator]
+
+
+def _whole(low: int) -> Rule:
+    return Rule(
+        f"a whole number, at least {low}",
+        lambda value: isinstance(value, int) and _is_number(value, low),
+    )
+
+
+def _number(low: float, high: float = math.inf) -> Rule:
+    meaning = f"a number, at least {low:g}" + (f" and at most {high:g}" if high < math.inf else "")
+    return Rule(meaning, lambda value: _is_number(value, low, high))
+
+
+def _is_pair(value: object, low: float, high: float = math.inf) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == len(("low", "high"))
+        and all(_is_number(item, low, high) for item in value)
+    )
+
+
+def _range(low: float) -> Rule:
+    return Rule(
+        f"two numbers, the first at least {low:g}, the second no less than the first",
+        lambda value: _is_pair(value, low) and value[0] <= value[1],
+    )
+
+
+RECIPE_RULES = {"validate_every": _whole(1)}
+
+STAGE_RULES = {
+    "iterations": _whole(1),
+    "size": _whole(MINIMUM_SIZE),
+    "batch_size": _whole(MINIMUM_BATCH),
+    "learning_rate": _number(1e-12),
+    "warmup": _whole(0),
+    "power": _number(0),
+    "momentum": _number(0, 1),
+    "weight_decay": _number(0),
+    "refine_weight": _number(0),
+    "shapes": Rule(
+        "a list of pairs [height, width], each of both above 0 and at most 1",
+        lambda value: (
+            isinstance(value, list)
+            and bool(value)
+            and all(_is_pair(item, 0.01, 1) for item in value)
+        ),
+    ),
+    "datasets": Rule(
+        "a list of positions, from 1, or -1 for the last dataset",
+        lambda value: (
+            isinstance(value, list) and all(isinstance(item, int) and item != 0 for item in value)
+        ),
+    ),
+    "augmentation": Rule("a table", lambda value: isinstance(value, dict)),
+}
+
+AUGMENTATION_RULES = {
+    "rotation": _number(0, 180),
+    "lightness": _range(0),
+    "flip": _number(0, 1),
+    "grey": _number(0, 1),
+    "view": _number(0, 1),
+    "view_heights": _range(0.01),
+}

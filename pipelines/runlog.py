@@ -1,10 +1,10 @@
 """The folder of a training run: configuration, metrics, pictures, result."""
 
 import json
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import tomli_w
@@ -19,7 +19,7 @@ _FREE_TO_CHANGE = frozenset({"resume", "device", "out"})
 
 
 class RunLog:
-    """Writes what a run leaves behind; a context manager.
+    """Writes what a run leaves behind.
 
     Args:
         folder: Of the run.
@@ -40,29 +40,15 @@ class RunLog:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self._config_path, tomli_w.dumps(self._config).encode())
 
-    def __enter__(self) -> Self:
+    def begin(self, iteration: int) -> None:
+        """Start to record; what was recorded after the checkpoint to go on from is dropped."""
         from torch.utils.tensorboard import SummaryWriter  # slow to import
 
-        self._events = SummaryWriter(str(self.folder / "events"))
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._events.close()
-
-    def rewind(self, iteration: int) -> None:
-        """Drop what was logged after the checkpoint that the run goes on from."""
         if self._metrics_path.is_file():
-            kept = [
-                line
-                for line in self._metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)
-                if line.endswith("\n") and json.loads(line)["iteration"] <= iteration
-            ]
+            lines = self._metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and _is_before(line, iteration)]
             write_atomically(self._metrics_path, "".join(kept).encode())
+        self._events = SummaryWriter(str(self.folder / "events"), purge_step=iteration + 1)
 
     def scalars(self, iteration: int, values: Mapping[str, float]) -> None:
         """Append numbers to `metrics.jsonl` and to the TensorBoard events."""
@@ -84,7 +70,8 @@ class RunLog:
         write_atomically(folder / f"{iteration:07d}.jpg", encode(sheet, "jpg"))
 
     def finish(self, summary: Mapping[str, object]) -> None:
-        """Write `run.json`."""
+        """Write `run.json` and close the events."""
+        self._events.close()
         content = json.dumps({"config": self._config, **summary}, indent=2)
         write_atomically(self.folder / "run.json", content.encode())
 
@@ -104,8 +91,6 @@ class RunLog:
                 f"{self.folder}: holds a training run; add --resume to go on with it, or name "
                 "another folder with --out"
             )
-        import tomllib
-
         earlier = tomllib.loads(self._config_path.read_text(encoding="utf-8"))
         changed = [
             key
@@ -117,6 +102,11 @@ class RunLog:
                 f"{self.folder}: cannot resume, the run was started with other values of "
                 f"{', '.join(changed)} (see config.toml there)"
             )
+
+
+def _is_before(line: str, iteration: int) -> bool:
+    """Tell whether a line of metrics was written up to an iteration."""
+    return int(json.loads(line)["iteration"]) <= iteration
 
 
 def _preview_column(photo: Pixels, mask: Pixels) -> Pixels:

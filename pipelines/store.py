@@ -76,12 +76,6 @@ class StoredSample:
     name: str
     sha256: str
 
-    def cropped(self) -> tuple[Pixels, Pixels]:
-        """Return photo (H, W, 3) and mask (H, W) without the padding of the frame."""
-        y, x, height, width = self.valid
-        inside = slice(y, y + height), slice(x, x + width)
-        return self.image[inside], self.mask[inside]
-
 
 class Store:
     """A complete store, opened for reading."""
@@ -115,6 +109,20 @@ class Store:
                 name=str(small["name"][index]),
                 sha256=str(small["sha256"][index]),
             )
+
+    def photos(self, indices: list[int]) -> Iterator[tuple[str, Pixels, Pixels]]:
+        """Yield name, photo (H, W, 3) and mask (H, W) of samples, without the padding of frames."""
+        names, valid = self._read("name"), self._read("valid")
+        for index in indices:
+            y, x, height, width = valid[index].tolist()
+            inside = slice(y, y + height), slice(x, x + width)
+            # Copies, since a view would keep the whole frame in memory.
+            photo = self._read("image", index)[inside].copy()
+            yield str(names[index]), photo, self._read("mask", index)[inside].copy()
+
+    def hashes(self, split: str) -> set[str]:
+        """Return the SHA-256 of the photos of a split."""
+        return set(self._read("sha256")[self.indices(split)].tolist())
 
     def _read(self, name: str, index: int | slice = slice(None)) -> NDArray[Any]:
         return np.asarray(self._group[name][index])  # type: ignore[index] # a group only may be

@@ -27,17 +27,20 @@ from pipelines.devices import (
     resolve_device,
     resolve_precision,
 )
-from pipelines.errors import BanetError, ConfigError
+from pipelines.errors import BanetError, ConfigError, WeightsError
 from pipelines.images import Pixels
-from pipelines.inference import Segmenter
+from pipelines.inference import MINIMUM_SIZE, Segmenter
+from pipelines.interrupts import interrupts_deferred
+from pipelines.locks import exclusive
+from pipelines.parallel import available_cores
 from pipelines.progress import Progress, SilentProgress
-from pipelines.recipes import Recipe, load_recipe
+from pipelines.recipes import MINIMUM_BATCH, Recipe, load_recipe
 from pipelines.runlog import PREVIEW_PHOTOS, RunLog
 from pipelines.scoring import score_mask, summarise
 from pipelines.trainingdata import TrainingData, load_training_data
 from pipelines.trainstate import TrainState
 
-AUGMENT_THREADS = 2
+CPU_AUGMENT_THREADS = 2
 LOG_EVERY = 20
 
 logger = logging.getLogger(__name__)
@@ -91,8 +94,8 @@ class TrainOptions:
             mistakes.append(f"--model {self.model}: use {', '.join(MODELS)}")
         for option, value, minimum in (
             ("--iterations", self.iterations, 1),
-            ("--batch-size", self.batch_size, 1),
-            ("--size", self.size, 32),
+            ("--batch-size", self.batch_size, MINIMUM_BATCH),
+            ("--size", self.size, MINIMUM_SIZE),
             ("--seed", self.seed, 0),
         ):
             if value is not None and value < minimum:
@@ -155,19 +158,25 @@ def train(options: TrainOptions, *, progress: Progress | None = None) -> TrainSu
     device = resolve_device(options.device)
     dtype = resolve_precision(options.precision, device)
     _refuse_unknown_datasets(recipe, len(options.datasets))
+    network, init_sha256 = _initial_network(options)
     data = load_training_data(options.datasets)
-    network = _initial_network(options).to(device)
+    network.to(device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # of its stubs
     state = TrainState(network, recipe, device=device, dtype=dtype)
-    config = {**_plain(asdict(options)), "resolved_recipe": recipe.as_dict()}
-    with RunLog(options.out, config, resume=options.resume) as log:
+    config = {
+        **_plain(asdict(options)),
+        "resolved_recipe": recipe.as_dict(),
+        "resolved_precision": precision_name(dtype),
+        "resolved_datasets": data.facts,
+        "init_sha256": init_sha256,
+    }
+    with exclusive(options.out / ".lock", place=options.out):
+        log = RunLog(options.out, config, resume=options.resume)
         if options.resume:
             state.load(log.last)
-            log.rewind(state.iteration)
-        logger.info(
-            "training %s on %s in %s, iteration %d of %d",
-            options.model, device, precision_name(dtype), state.iteration, recipe.iterations,
-        )  # fmt: skip
+        logger.info("training %s on %s in %s", options.model, device, precision_name(dtype))
+        logger.info("iteration %d of %d", state.iteration, recipe.iterations)
+        log.begin(state.iteration)
         _Trainer(
             options=options,
             recipe=recipe,
@@ -202,17 +211,35 @@ class _Trainer:
         state, recipe = self.state, self.recipe
         source = BatchSource(self.data.training, recipe, seed=self.options.seed)
         self.progress.start("training", recipe.iterations - state.iteration)
-        for batch in source.batches(state.iteration, threads=AUGMENT_THREADS):
-            terms = self.step(batch.to(state.device))
-            state.iteration += 1
-            if state.iteration % LOG_EVERY == 0:
-                self.record(terms)
-            self.progress.advance(1, f"loss {terms.total.item():.3f}")
-            at_end = state.iteration == recipe.iterations
-            if state.iteration % recipe.validate_every == 0 or at_end:
-                self.validate()
-                state.save(self.log.last)
+        try:
+            for batch in source.batches(state.iteration, threads=_augment_threads(state.device)):
+                # A step is taken wholly or not at all, so that the state can be saved.
+                with interrupts_deferred():
+                    self.advance(batch.on(state.device))
+        except KeyboardInterrupt:
+            state.save(self.log.last)
+            logger.warning(
+                "saved at iteration %d; add --resume to go on from there", state.iteration
+            )
+            raise
+        except torch.OutOfMemoryError as error:
+            raise BanetError(
+                f"{state.device}: not enough memory for this batch; use a smaller --batch-size or "
+                "--size"
+            ) from error
         self.progress.finish()
+
+    def advance(self, batch: Batch) -> None:
+        """Train on one batch; log, validate and save when it is time."""
+        state, recipe = self.state, self.recipe
+        terms = self.step(batch)
+        if state.iteration % LOG_EVERY == 0:
+            self.record(terms)
+        self.progress.advance(1, f"loss {terms.total.item():.3f}")
+        at_end = state.iteration == recipe.iterations
+        if state.iteration % recipe.validate_every == 0 or at_end:
+            self.validate()
+            state.save(self.log.last)
 
     def step(self, batch: Batch) -> LossTerms:
         """Take one step of the optimizer."""
@@ -229,13 +256,14 @@ class _Trainer:
         if not math.isfinite(terms.total.item()):
             raise BanetError(
                 f"{self.options.out}: the loss is {terms.total.item()} at iteration "
-                f"{state.iteration}; start again from the last checkpoint with --resume and a "
-                "lower --learning-rate"
+                f"{state.iteration}; train anew into another folder with a lower --learning-rate, "
+                f"for instance with --init {self.log.weights}"
             )
         optimizer.zero_grad(set_to_none=True)
         state.scaler.scale(terms.total).backward()
         state.scaler.step(optimizer)
         state.scaler.update()
+        state.iteration += 1
         return terms
 
     def record(self, terms: LossTerms) -> None:
@@ -313,17 +341,26 @@ def _refuse_unknown_datasets(recipe: Recipe, count: int) -> None:
             )
 
 
-def _initial_network(options: TrainOptions) -> nn.Module:
+def _augment_threads(device: torch.device) -> int:
+    """Leave the cores to the network where it runs on them; else let a GPU not wait."""
+    return CPU_AUGMENT_THREADS if device.type == "cpu" else available_cores()
+
+
+def _initial_network(options: TrainOptions) -> tuple[nn.Module, str | None]:
+    """Return the network to start with, and the hash of the weights that it was read from."""
     torch.manual_seed(options.seed)
     if options.init is None:
-        return build_model(options.model)
-    weights = load_weights(options.init)
+        return build_model(options.model), None
+    try:
+        weights = load_weights(options.init)
+    except WeightsError as error:
+        raise WeightsError(f"--init: {error}") from error
     if weights.info.model != options.model:
         raise ConfigError(
             f"--init {options.init}: weights of {weights.info.model}, not of --model "
             f"{options.model}"
         )
-    return weights.network
+    return weights.network, weights.sha256
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ class TrainingSet:
     Attributes:
         photos: With masks.
         canonical_width: W of Eq. 1 at 512 pixels.
+        canny: Thresholds of the edge detector.
     """
 
     photos: Photos
     canonical_width: float
+    canny: tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +53,13 @@ def load_training_data(paths: Sequence[Path]) -> TrainingData:
 
     Raises:
         StoreError: A store cannot be read.
-        InputError: A store has no training or no validation samples.
+        InputError: A store has no training or no validation samples, or a photo that one store
+            trains on is one that another validates with.
     """
     stores = {path: open_store(path) for path in paths}
     for store in stores.values():
         _require_splits(store)
+    _refuse_leaks(stores)
     names = _names(list(stores))
     sets = {path: _training_set(store) for path, store in stores.items()}
     texts = [store.attributes["licence"] for store in stores.values()]
@@ -77,6 +82,16 @@ def _require_splits(store: Store) -> None:
             )
 
 
+def _refuse_leaks(stores: dict[Path, Store]) -> None:
+    for trained, validated in permutations(stores, 2):
+        shared = stores[trained].hashes("train") & stores[validated].hashes("val")
+        if shared:
+            raise InputError(
+                f"{trained}: trains on {len(shared)} photos that {validated} validates with (the "
+                f"first has the SHA-256 {min(shared)}); prepare both with the same --split"
+            )
+
+
 def _names(paths: list[Path]) -> dict[Path, str]:
     """Name datasets by their stem where that tells them apart, else by their path."""
     stems = Counter(path.stem for path in paths)
@@ -84,12 +99,14 @@ def _names(paths: list[Path]) -> dict[Path, str]:
 
 
 def _photos(store: Store, split: str) -> Photos:
-    return [sample.cropped() for sample in store.samples(store.indices(split))]
+    return [(photo, mask) for _, photo, mask in store.photos(store.indices(split))]
 
 
 def _training_set(store: Store) -> TrainingSet:
     return TrainingSet(
-        photos=_photos(store, "train"), canonical_width=store.attributes["canonical_width"]
+        photos=_photos(store, "train"),
+        canonical_width=store.attributes["canonical_width"],
+        canny=tuple(store.attributes["canny"]),
     )
 
 

@@ -62,7 +62,7 @@ def test_stored_sample_is_the_letterboxed_pair(
     assert sample.valid == (0, 8, 64, 48)  # 120 x 90 in a frame of 64
     assert not sample.image[:, :8].any()
     assert not sample.mask[:, 56:].any()
-    cropped, cropped_mask = sample.cropped()
+    _, cropped, cropped_mask = next(store.photos([5]))
     assert cropped.shape == (64, 48, 3)
     assert cropped.mean() == pytest.approx(photo.mean(), abs=2)
     assert cropped_mask.mean() == pytest.approx(mask.mean(), abs=2)

@@ -58,10 +58,63 @@ def test_all_mistakes_of_a_file_are_named_together(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         load_recipe(str(path))
     message = str(error.value)
-    assert "unknown key 'itertions', did you mean 'iterations'?" in message
-    assert "iterations = 0: at least 1" in message
-    assert "learning_rate = 'fast': a number" in message
-    assert "unknown key 'rotaton', did you mean 'rotation'?" in message
+    assert "unknown key 'itertions', the nearest valid one is 'iterations'" in message
+    assert "iterations = 0: must be a whole number, at least 1" in message
+    assert "learning_rate = 'fast': must be a number" in message
+    assert "unknown key 'rotaton', the nearest valid one is 'rotation'" in message
+
+
+@pytest.mark.parametrize("total", [2, 3, 7, 100, 99_999])
+def test_overridden_iterations_add_up(total: int) -> None:
+    recipe = load_recipe("paper").with_overrides(
+        iterations=total, size=None, batch_size=None, learning_rate=None
+    )
+    assert recipe.iterations == total
+    assert all(stage.iterations > 0 for stage in recipe.stages)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "iterations = 2.5",
+        "iterations = true",
+        "batch_size = 1",
+        "shapes = []",
+        "shapes = [1.0, 0.75]",
+        "shapes = [[1.0]]",
+        "shapes = [[0.0, 1.0]]",
+        "datasets = 1",
+        "datasets = [0]",
+        "momentum = -1",
+        "learning_rate = nan",
+        "learning_rate = 0",
+        "augmentation = 5",
+        "augmentation.lightness = 1.0",
+        "augmentation.view_heights = ['a', 'b']",
+        "augmentation.lightness = [1.3, 0.7]",
+        "validate_every = 0",
+        "stages = 3",
+        "stages = [1]",
+        "stages = []",
+    ],
+)
+def test_every_wrong_setting_is_refused_by_name(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(f"{line}\n" + ("" if "iterations" in line else "iterations = 5\n"))
+    name = line.partition(" =")[0].removeprefix("augmentation.")
+    with pytest.raises(ConfigError, match=name):
+        load_recipe(str(path))
+
+
+def test_augmentation_of_a_stage_adds_to_the_shared_one() -> None:
+    table = {
+        "iterations": 5,
+        "augmentation": {"rotation": 1.0, "flip": 0.0},
+        "stages": [{"augmentation": {"flip": 1.0}}, {}],
+    }
+    first, second = recipe_from_table(table, where="test").stages
+    assert (first.augmentation.rotation, first.augmentation.flip) == (1.0, 1.0)
+    assert (second.augmentation.rotation, second.augmentation.flip) == (1.0, 0.0)
 
 
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_run_leaves_what_the_design_promises(prepared: Path, tmp_path: Path, rec
     assert summary.best["iteration"] in {3, 6, 9}
     names = {path.name for path in run.iterdir()}
     assert names == {
-        "weights.safetensors", "last", "config.toml", "metrics.jsonl", "events", "previews",
+        ".lock", "weights.safetensors", "last", "config.toml", "metrics.jsonl", "events", "previews",
         "run.json",
     }  # fmt: skip
     assert [row["iteration"] for row in metrics(run)] == [3, 6, 9]
@@ -179,7 +179,7 @@ def test_recipe_for_more_datasets_than_named_is_refused(prepared: Path, tmp_path
 
 
 def test_licence_travels_with_the_weights(prepared: Path, tmp_path: Path, recipe: str) -> None:
-    licensed = options(prepared, tmp_path / "run", recipe, iterations=1, licence="CC0")
+    licensed = options(prepared, tmp_path / "run", recipe, iterations=2, licence="CC0")
     assert load_weights(str(train(licensed).weights)).info.licence == "CC0"
 
 
@@ -190,7 +190,7 @@ def test_bfloat16_trains_too(prepared: Path, tmp_path: Path, recipe: str) -> Non
 
 
 def test_diverging_run_stops_with_advice(prepared: Path, tmp_path: Path, recipe: str) -> None:
-    with pytest.raises(BanetError, match=r"the loss is (nan|inf) at iteration .*--learning-rate"):
+    with pytest.raises(BanetError, match=r"the loss is (nan|inf) at iteration .*lower --learning-rate"):
         train(options(prepared, tmp_path / "run", recipe, learning_rate=1e30))
 
 
@@ -222,9 +222,9 @@ def test_every_epoch_shows_every_photo_once() -> None:
     recipe = recipe_from_table(
         {"iterations": 6, "batch_size": 5, "size": 32, "augmentation": still}, where="test"
     )
-    source = BatchSource([TrainingSet(photos=photos, canonical_width=50)], recipe, seed=1)
+    source = BatchSource([TrainingSet(photos=photos, canonical_width=50, canny=(100, 200))], recipe, seed=1)
     seen = [
-        sorted({round(value * 255) for value in batch.image[:, 0, 16, 12].tolist()})
+        sorted(set(batch.image[:, 0, 16, 12].tolist()))
         for batch in source.batches(0, threads=2)
     ]
     epochs = [sorted(seen[i] + seen[i + 1]) for i in range(0, 6, 2)]

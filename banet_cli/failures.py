@@ -44,7 +44,7 @@ def _sentence(error: BaseException) -> str:
         case TyperException():
             return _usage_message(error)
         case KeyboardInterrupt():
-            return "interrupted; what was finished is kept"
+            return "interrupted; run the command again to complete it"
         case OSError(strerror=str(reason)):
             return f"{error.filename}: {reason}" if error.filename else reason
     return (

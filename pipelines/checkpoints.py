@@ -149,7 +149,13 @@ def _read(path: Path) -> tuple[WeightsInfo, dict[str, torch.Tensor]]:
             f"{path}: not written by this generation of banet (format "
             f"{metadata.get('format', 'not stated')!r}, expected {FORMAT!r})"
         )
-    return WeightsInfo(**json.loads(metadata[_METADATA_KEY])), tensors
+    try:
+        return WeightsInfo(**json.loads(metadata[_METADATA_KEY])), tensors
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path}: its metadata is damaged ({_first_line(error)}); copy it again from where it "
+            "came"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

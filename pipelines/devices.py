@@ -8,6 +8,11 @@ from pipelines.errors import ConfigError, DeviceError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
+DEVICE_KINDS = ("cpu", "cuda", "mps")
+
+AMPERE = (8, 0)
+"""The compute capability from which on NVIDIA GPUs calculate in bfloat16."""
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -20,22 +25,18 @@ def resolve_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(
-            f"--device {name}: no such kind of device; use auto, cpu, cuda, cuda:N or mps"
-        ) from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    kind, _, index = name.partition(":")
+    if kind not in DEVICE_KINDS or (":" in name and not (kind == "cuda" and index.isdecimal())):
+        raise ConfigError(f"--device {name}: use auto, cpu, cuda, cuda:N or mps")
+    # torch.device would wrap an index that is too large for it around.
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
         raise DeviceError(
             f"--device {name}: this machine offers {torch.cuda.device_count()} CUDA devices to "
             "torch; use --device cpu, or install a CUDA build of torch and its driver"
         )
-    if device.type == "mps" and not torch.backends.mps.is_available():
+    if kind == "mps" and not torch.backends.mps.is_available():
         raise DeviceError(f"--device {name}: torch finds no Apple GPU here; use --device cpu")
-    if device.type not in {"cpu", "cuda", "mps"}:
-        raise ConfigError(f"--device {name}: use auto, cpu, cuda, cuda:N or mps")
-    return device
+    return torch.device(name)
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
@@ -63,7 +64,8 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
 
 def _has_native_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        # Not torch.cuda.is_bf16_supported, which asks the current device instead of this one.
+        return torch.cuda.get_device_capability(device) >= AMPERE
     if device.type == "cpu":
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pipelines.errors import PhotoError
-from pipelines.images import Pixels, decode_photo, read_bytes
+from pipelines.images import PERSON_FROM, Pixels, decode_photo, read_bytes
 from pipelines.masks import read_mask
 from pipelines.sources import Sample
 
@@ -24,6 +24,7 @@ class ReportRow:
         reason: Why it is missing or failed, or which sample it duplicates.
         convention: How its mask writes "person", see `masks.read_mask`.
         mask_sha256: Of the mask's file, so that a changed mask is noticed.
+        portrait_share: Share of the photo that the mask calls a person, in [0, 1].
     """
 
     name: str
@@ -36,6 +37,7 @@ class ReportRow:
     sha256: str = ""
     mask_sha256: str = ""
     convention: str = ""
+    portrait_share: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,31 +83,41 @@ def load_pair(sample: Sample) -> Pair:
     )
 
 
-def examine(samples: list[Sample]) -> list[ReportRow]:
-    """Check some samples; a good one gets the status `stored`, as duplicates are not yet known."""
-    return [_examine(sample) for sample in samples]
+def examine(numbered: list[tuple[int, Sample]]) -> list[tuple[int, ReportRow]]:
+    """Check some samples; a good one gets the status `stored`, as duplicates are not yet known.
+
+    Args:
+        numbered: Samples with their positions, which come back with the rows.
+    """
+    return [(position, _examine(sample)) for position, sample in numbered]
 
 
-def settle(
-    samples: list[Sample], examined: dict[str, ReportRow], shares: Shares
-) -> list[ReportRow]:
-    """Order rows as the source lists them, mark duplicates and choose splits.
+def settle(samples: list[Sample], examined: list[ReportRow], shares: Shares) -> list[ReportRow]:
+    """Mark duplicates and choose splits.
+
+    Equal photos share a split, whatever they are called and however they are cropped; if one of
+    them is listed for the test, that is it.
 
     Args:
         samples: All of the source.
-        examined: What `examine` found, by the sample's name.
+        examined: What `examine` found, in the same order.
         shares: Of train, val and test.
     """
-    originals: dict[tuple[object, ...], str] = {}
+    listed: dict[str, str | None] = {}
+    for sample, row in zip(samples, examined, strict=True):
+        if sample.split == "test" or row.sha256 not in listed:
+            listed[row.sha256] = sample.split
+    originals: dict[tuple[object, ...], ReportRow] = {}
     rows = []
-    for sample in samples:
-        row = examined[sample.name]
-        if row.status == "stored":
-            original = originals.setdefault((row.sha256, row.crop), row.name)
-            if original != row.name:
-                row = replace(row, status="duplicate", reason=f"same photo as {original}")
-            row = replace(row, split=split_of(row.sha256, shares, sample.split))
-        rows.append(row)
+    for row in examined:
+        if row.status != "stored":
+            rows.append(row)
+            continue
+        settled = replace(row, split=split_of(row.sha256, shares, listed[row.sha256]))
+        original = originals.setdefault((row.sha256, row.crop), row)
+        if original is not row:
+            settled = replace(settled, status="duplicate", reason=f"same photo as {original.name}")
+        rows.append(settled)
     return rows
 
 
@@ -138,20 +150,34 @@ def _examine(sample: Sample) -> ReportRow:
         crop=sample.crop,
         split=sample.split or "",
     )
-    for kind, path in (("photo", sample.photo), ("mask", sample.mask)):
-        if not path.exists():
-            return replace(row, reason=f"{kind} {path} does not exist")
     try:
+        _require_storable_name(sample)
+        for kind, path in (("photo", sample.photo), ("mask", sample.mask)):
+            if not path.exists():
+                return replace(row, reason=f"{kind} {path} does not exist")
         pair = load_pair(sample)
     except PhotoError as error:
         return replace(row, status="failed", reason=str(error))
+    except OSError as error:
+        reason = f"{error.filename} cannot be read: {error.strerror}"
+        return replace(row, status="failed", reason=reason)
     return replace(
         row,
         status="stored",
         sha256=pair.sha256,
         mask_sha256=pair.mask_sha256,
         convention=pair.convention,
+        portrait_share=round(float((pair.mask >= PERSON_FROM).mean()), 6),
     )
+
+
+def _require_storable_name(sample: Sample) -> None:
+    if sample.problem:
+        raise PhotoError(sample.problem)
+    try:
+        sample.name.encode()
+    except UnicodeEncodeError as error:
+        raise PhotoError("its name is not valid UTF-8; rename the file") from error
 
 
 def _cut(photo: Pixels, mask: Pixels, sample: Sample) -> tuple[Pixels, Pixels]:

@@ -7,7 +7,7 @@ and knows orientation, palettes and colour profiles. OpenCV resizes and writes, 
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -36,8 +36,12 @@ HEIC is among them although it cannot be read, so that such photos are reported,
 PERSON_FROM = 128
 """The grey value from which on a pixel of a mask belongs to a person."""
 
-MAX_PIXELS = 400_000_000
-"""Photos of more pixels are refused: they would decode to over a gigabyte."""
+MAX_PIXELS = 200_000_000
+"""Photos of more pixels are refused. No camera makes larger ones: medium format ends at 150
+million pixels, telephones at 16,320 x 12,240."""
+
+MAX_FILE_BYTES = 8 * MAX_PIXELS
+"""Larger files are refused unread. So many hold the largest photo with four channels of 16 bits."""
 
 MAX_SIDE: dict[ImageFormat, int] = {"png": 2**31 - 1, "jpg": 65_500, "webp": 16_383}
 """Longest side in pixels that each format, or its usual library, can hold."""
@@ -45,6 +49,9 @@ MAX_SIDE: dict[ImageFormat, int] = {"png": 2**31 - 1, "jpg": 65_500, "webp": 16_
 JPEG_QUALITY = 92
 WEBP_QUALITY = 90
 PNG_COMPRESSION = 1
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "GIF")
+"""What Pillow may try. It knows dozens more, some of which start other programs (Ghostscript)."""
 
 _TO_OPENCV = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 _SIDEWAYS = frozenset({5, 6, 7, 8})  # orientations of EXIF that exchange height and width
@@ -81,17 +88,32 @@ def read_bytes(path: Path) -> bytes:
     """Read a whole file.
 
     Raises:
-        PhotoError: It does not exist, may not be read, is no regular file or is empty.
+        PhotoError: It does not exist, may not be read, is no regular file, is empty, or is larger
+            than `MAX_FILE_BYTES`.
     """
     try:
         if not path.is_file():
             raise PhotoError("no such file" if not path.exists() else "not a regular file")
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise PhotoError(f"too large: {size:,} bytes, the limit is {MAX_FILE_BYTES:,}")
         content = path.read_bytes()
     except OSError as error:
         raise PhotoError(f"cannot be read: {error.strerror or error}") from error
     if not content:
         raise PhotoError("empty file")
     return content
+
+
+def count_pixels(content: bytes) -> int:
+    """Return how many pixels the bytes of an image file show, from its header alone.
+
+    Raises:
+        PhotoError: The bytes are no image, or show over `MAX_PIXELS`.
+    """
+    with _pillow_errors():
+        width, height = _open(content).size
+        return width * height
 
 
 def decode_photo(content: bytes, *, reduced_to: int | None = None) -> Photo:
@@ -106,51 +128,40 @@ def decode_photo(content: bytes, *, reduced_to: int | None = None) -> Photo:
             as long as its shorter side keeps this many pixels; that costs half the time.
 
     Raises:
-        PhotoError: The bytes are no image, are damaged or truncated, or show over `MAX_PIXELS`.
+        PhotoError: The bytes are no image, are damaged or truncated, show over `MAX_PIXELS`, or
+            hold 32-bit values, whose range nobody knows.
     """
     with _pillow_errors():
         image, height, width = _open_upright(content, reduced_to=reduced_to)
-        if image.mode.startswith("I"):
-            pixels = np.repeat(_grey_from_integers(image)[..., None], 3, axis=2)
-        elif image.has_transparency_data:
-            rgba = image.convert("RGBA")
-            canvas = Image.new("RGBA", rgba.size, "white")
-            pixels = np.asarray(Image.alpha_composite(canvas, rgba).convert("RGB"))
-        else:
-            pixels = np.asarray(image.convert("RGB"))
         return Photo(
-            pixels=pixels,
+            pixels=_to_rgb(image),
             height=height,
             width=width,
             icc_profile=_rgb_profile(image.info.get("icc_profile")),
         )
 
 
-def decode_mask(content: bytes) -> Pixels:
-    """Decode the bytes of a mask file, upright and otherwise unchanged.
+def decode_mask(content: bytes) -> NDArray[np.unsignedinteger]:
+    """Decode the bytes of a mask file to one plane of values, upright and otherwise unchanged.
+
+    Of a picture with an alpha channel, alpha is the mask if the colours are all the same. Of a
+    palette picture it is the indices, unless the palette holds nothing but black and white.
 
     Returns:
-        (H, W) uint8: palette indices of a palette image, else the grey values, taken from the
-        colours if all three are equal.
+        (H, W) uint8, or uint16 for 16-bit grey.
 
     Raises:
         PhotoError: The bytes are no image, or one whose colours carry more than a grey value.
     """
     with _pillow_errors():
         image, _, _ = _open_upright(content)
-        if image.mode in {"L", "P"}:
+        if image.mode.startswith("I;16"):
+            return np.asarray(image).astype(np.uint16)
+        if image.mode == "P" and not _is_black_and_white(image):
             return np.asarray(image)
-        if image.mode == "1":
-            return np.asarray(image.convert("L"))
-        if image.mode.startswith("I"):
-            return _grey_from_integers(image)
-        if image.mode == "LA":
-            return np.asarray(image.getchannel("L"))
-        red, green, blue = np.moveaxis(np.asarray(image.convert("RGB")), 2, 0)
-        if not (np.array_equal(red, green) and np.array_equal(green, blue)):
-            colours = len(np.unique(np.stack((red, green, blue), axis=-1).reshape(-1, 3), axis=0))
-            raise PhotoError(f"a mask must be grey, this one has {colours} colours")
-        return red
+        if image.mode in {"LA", "PA", "RGBA"}:
+            return _plane_of_transparent_mask(image.convert("RGBA"))
+        return _grey_plane(image.convert("RGB"))
 
 
 def resize(pixels: Pixels, *, height: int, width: int) -> Pixels:
@@ -203,7 +214,11 @@ def encode(pixels: Pixels, image_format: ImageFormat, *, icc_profile: bytes | No
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that its path holds, at any moment, the old content or all of the new one."""
+    """Write a file so that its path holds, at any moment, the old content or all of the new one.
+
+    Raises:
+        OSError: It cannot be written; the error names `path`.
+    """
     temporary = path.with_name(f".{uuid4().hex}.part")
     try:
         with temporary.open("wb") as file:
@@ -211,8 +226,11 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:  # it names the temporary file, which means nothing to anybody
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _encode_with_profile(pixels: Pixels, image_format: ImageFormat, icc_profile: bytes) -> bytes:
@@ -228,29 +246,79 @@ def _encode_with_profile(pixels: Pixels, image_format: ImageFormat, icc_profile:
     return buffer.getvalue()
 
 
+def _open(content: bytes) -> Image.Image:
+    """Open an image file and check its size before anything is decoded."""
+    try:
+        image = Image.open(BytesIO(content), formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        # Only now, for AVIF may have the same brands.
+        if content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS:
+            raise PhotoError(
+                "HEIC, which cannot be read; convert it to JPEG or PNG first"
+            ) from error
+        raise
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise PhotoError(f"too large: {width} x {height} pixels, the limit is {MAX_PIXELS:,}")
+    return image
+
+
 def _open_upright(content: bytes, *, reduced_to: int | None = None) -> tuple[Image.Image, int, int]:
-    """Open, check the size before anything is decoded, and apply the orientation of EXIF.
+    """Open, decode, and apply the orientation of EXIF.
 
     Returns:
         The image, and the upright height and width that it has when it is not reduced.
     """
-    if content[4:8] == b"ftyp" and content[8:12] in _HEIC_BRANDS:
-        raise PhotoError("HEIC, which cannot be read; convert it to JPEG or PNG first")
-    image = Image.open(BytesIO(content))
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise PhotoError(f"too large: {width} x {height} pixels, the limit is {MAX_PIXELS:,}")
+    image = _open(content)
+    whole = image.size
     if reduced_to is not None:
         image.draft(None, (reduced_to, reduced_to))
+    is_reduced = image.size != whole
     turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _SIDEWAYS
     image.load()
-    upright = ImageOps.exif_transpose(image)
-    return (upright, width, height) if turned else (upright, height, width)
+    if image.mode[0] in "IF" and not image.mode.startswith("I;16"):
+        raise PhotoError(f"pixels of mode {image.mode} (32-bit values) are not supported")
+    ImageOps.exif_transpose(image, in_place=True)
+    # Some formats report and decode turned photos upright by themselves, so that only a reduced
+    # size has to be worked out.
+    width, height = (whole[::-1] if turned else whole) if is_reduced else image.size
+    return image, height, width
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    """Return the pixels of a decoded image, RGB (H, W, 3), without copies that are not needed."""
+    if image.mode.startswith("I;16"):
+        return np.repeat(_grey_from_integers(image)[..., None], 3, axis=2)
+    if image.has_transparency_data:
+        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
+        image = Image.new("RGB", rgba.size, "white")
+        image.paste(rgba, mask=rgba)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def _rgb_profile(icc_profile: bytes | None) -> bytes | None:
     """Keep a profile only if it describes RGB, which is what every photo is decoded to."""
     return icc_profile if icc_profile and icc_profile[16:20] == b"RGB " else None
+
+
+def _is_black_and_white(image: Image.Image) -> bool:
+    """Tell whether all colours of a palette picture that occur are pure black or pure white."""
+    colours = image.convert("RGB").getcolors(maxcolors=2)
+    return colours is not None and {colour for _, colour in colours} <= {(0,) * 3, (255,) * 3}
+
+
+def _plane_of_transparent_mask(image: Image.Image) -> Pixels:
+    rgb, alpha = image.convert("RGB"), np.asarray(image.getchannel("A"))
+    has_one_colour = all(low == high for low, high in rgb.getextrema())  # type: ignore[misc]
+    return alpha if has_one_colour and alpha.min() < alpha.max() else _grey_plane(rgb)
+
+
+def _grey_plane(image: Image.Image) -> Pixels:
+    red, green, blue = (np.asarray(image.getchannel(band)) for band in "RGB")
+    if not (np.array_equal(red, green) and np.array_equal(green, blue)):
+        colours = len(np.unique(np.asarray(image).reshape(-1, 3), axis=0))
+        raise PhotoError(f"a mask must be grey, this one has {colours} colours")
+    return red
 
 
 def _grey_from_integers(image: Image.Image) -> Pixels:
@@ -263,9 +331,9 @@ def _pillow_errors() -> Iterator[None]:
     """Turn whatever Pillow raises about a file into PhotoError."""
     try:
         yield
-    except PhotoError:
+    except (PhotoError, MemoryError):  # too little memory says nothing about the file
         raise
     except UnidentifiedImageError as error:
         raise PhotoError("not an image, or of a format that cannot be read") from error
     except Exception as error:  # decoders of damaged files raise nearly anything
-        raise PhotoError(f"damaged image: {error}") from error
+        raise PhotoError(f"damaged image: {str(error) or type(error).__name__}") from error

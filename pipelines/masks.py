@@ -17,6 +17,13 @@ NEARLY = 8
 SOFT_EXTREMES = 0.8
 """A soft mask is nearly opaque or nearly transparent on at least this share of its pixels."""
 
+SOFT_LEVELS = 5
+"""A soft mask has at least this many values; a map of a few classes, or a trimap, has fewer."""
+
+NOISY_LEVELS = 16
+"""From this many values on, some close to 0 or 255 are noise of compression; with fewer they are
+numbers of classes, as in maps of {0, 1, 255} where 255 means "ignore"."""
+
 LISTED_VALUES = 8
 
 
@@ -28,7 +35,7 @@ def read_mask(content: bytes, suffix: str) -> tuple[Pixels, str]:
         suffix: Of the file's name; `.mat` means MATLAB.
 
     Returns:
-        The mask, (H, W) uint8, 0-255, and the convention: `0/1`, `0/255` or `soft`.
+        The mask, (H, W) uint8, 0-255, and the convention: `0/1`, `0/255`, `0/65535` or `soft`.
 
     Raises:
         PhotoError: The file cannot be read, or its values make no sense; they are named.
@@ -53,14 +60,33 @@ def _matlab_mask(content: bytes) -> NDArray[np.generic]:
 
 def _to_convention(values: NDArray[np.generic]) -> tuple[Pixels, str]:
     present = np.unique(values)
-    if np.isin(present, (0, 1)).all():
-        return (values == 1).astype(np.uint8) * 255, "0/1"
-    if np.isin(present, (0, OPAQUE)).all():
-        return (values == OPAQUE).astype(np.uint8) * 255, "0/255"
-    if values.dtype == np.uint8 and present[0] <= NEARLY and present[-1] >= OPAQUE - NEARLY:
-        grey = values.astype(np.uint8)
-        if np.mean((grey <= NEARLY) | (grey >= OPAQUE - NEARLY)) >= SOFT_EXTREMES:
-            return grey, "soft"
+    for top in (1, OPAQUE, np.iinfo(np.uint16).max):
+        if np.isin(present, (0, top)).all():
+            return (values == top).astype(np.uint8) * OPAQUE, f"0/{top}"
+    grey = _as_grey(values)
+    if grey is not None and _is_soft(grey):
+        return grey, "soft"
     listed = ", ".join(str(value) for value in present[:LISTED_VALUES])
     more = ", ..." if len(present) > LISTED_VALUES else ""
     raise PhotoError(f"mask values {listed}{more} are neither 0/1 nor 0/255 nor a soft mask")
+
+
+def _as_grey(values: NDArray[np.generic]) -> Pixels | None:
+    """Return 8-bit grey values, or None for numbers that are none."""
+    if values.dtype == np.uint8:
+        return values.astype(np.uint8)
+    if values.dtype == np.uint16:
+        return (values.astype(np.uint16) >> 8).astype(np.uint8)
+    return None
+
+
+def _is_soft(grey: Pixels) -> bool:
+    levels = np.unique(grey)
+    nearly = (grey <= NEARLY) | (grey >= OPAQUE - NEARLY)
+    has_odd_ends = np.isin(levels, [*range(1, NEARLY + 1), *range(OPAQUE - NEARLY, OPAQUE)]).any()
+    return bool(
+        levels[0] <= NEARLY
+        and levels[-1] >= OPAQUE - NEARLY
+        and nearly.mean() >= SOFT_EXTREMES
+        and len(levels) >= (NOISY_LEVELS if has_odd_ends else SOFT_LEVELS)
+    )

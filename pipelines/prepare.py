@@ -8,9 +8,10 @@ import hashlib
 import json
 import logging
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
-from math import isclose
+from math import inf, isclose
 from pathlib import Path
 from time import perf_counter
 
@@ -21,6 +22,7 @@ from pipelines.errors import BanetError, ConfigError, PhotoError, StoreError
 from pipelines.examine import ReportRow, examine, load_pair, settle
 from pipelines.frames import FITS, Fit, fit_frame
 from pipelines.images import write_atomically
+from pipelines.locks import exclusive
 from pipelines.parallel import Pool, open_pool
 from pipelines.progress import Progress, SilentProgress
 from pipelines.sources import FORMATS, Sample, discover_samples
@@ -91,7 +93,7 @@ class PrepareOptions:
             f"--size {self.size}: at least {MINIMUM_SIZE}": self.size >= MINIMUM_SIZE,
             f"--fit {self.fit}: use {', '.join(FITS)}": self.fit in FITS,
             f"--canonical-width {self.canonical_width:g}: must be positive": (
-                self.canonical_width > 0
+                0 < self.canonical_width < inf
             ),
             f"--canny {low:g},{high:g}: need 0 <= LOW <= HIGH": 0 <= low <= high,
             f"--split {shares}: shares of train, val and test that add up to 1": (
@@ -154,6 +156,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
         ConfigError: An option makes no sense.
         InputError: The source is missing or of an unknown layout.
         StoreError: Something else is at the dataset's path, or no sample could be stored.
+        LockedError: Another run is making the same dataset.
         BanetError: More than `max_failures` pairs failed.
     """
     started = perf_counter()
@@ -168,9 +171,13 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
     if options.crops is not None:
         samples = add_crops(samples, options.crops)
     logger.info("%s: %d samples listed, layout %s", options.source, len(samples), source_format)
-    with open_pool(workers=options.workers, scheduler=options.scheduler) as pool:
+    with (
+        nullcontext() if options.check else _exclusive(options.dataset),
+        open_pool(workers=options.workers, scheduler=options.scheduler) as pool,
+    ):
         rows = settle(samples, _examine_all(samples, pool, progress), options.split)
         summary = _summarise(rows, source_format, started)
+        _warn_of_flat_masks(rows)
         if options.check:
             return summary
         _refuse_failures(summary, options)
@@ -181,8 +188,8 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
                 if row.status == "stored"
             ]
             _write_store(chosen, options, _attributes(options, summary, rows), pool, progress)
-    report = "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows)
-    write_atomically(report_path(options.dataset), report.encode())
+        report = "".join(json.dumps(asdict(row)) + "\n" for row in rows)
+        write_atomically(report_path(options.dataset), report.encode())
     return _summarise(rows, source_format, started)
 
 
@@ -191,15 +198,29 @@ def report_path(dataset: Path) -> Path:
     return dataset.with_name(f"{dataset.name.removesuffix('.zarr')}.report.jsonl")
 
 
-def _examine_all(samples: list[Sample], pool: Pool, progress: Progress) -> dict[str, ReportRow]:
-    batches = [samples[i : i + PAIRS_PER_TASK] for i in range(0, len(samples), PAIRS_PER_TASK)]
-    rows: dict[str, ReportRow] = {}
+def _exclusive(dataset: Path) -> AbstractContextManager[None]:
+    return exclusive(dataset.with_name(f".{dataset.name}.lock"), place=dataset)
+
+
+def _warn_of_flat_masks(rows: list[ReportRow]) -> None:
+    for share, meaning in ((0.0, "nobody"), (1.0, "nothing but a person")):
+        names = [row.name for row in rows if row.portrait_share == share]
+        if names:
+            logger.warning(
+                "%d masks show %s, %s for example: is that meant?", len(names), meaning, names[0]
+            )
+
+
+def _examine_all(samples: list[Sample], pool: Pool, progress: Progress) -> list[ReportRow]:
+    numbered = list(enumerate(samples))
+    batches = [numbered[i : i + PAIRS_PER_TASK] for i in range(0, len(samples), PAIRS_PER_TASK)]
+    rows: dict[int, ReportRow] = {}
     progress.start("checking", len(samples))
     for batch in pool.map(examine, batches):
-        rows.update((row.name, row) for row in batch)
+        rows.update(batch)
         progress.advance(len(batch))
     progress.finish()
-    return rows
+    return [rows[position] for position in range(len(samples))]
 
 
 def _summarise(rows: list[ReportRow], source_format: str, started: float) -> PrepareSummary:

@@ -5,6 +5,7 @@ aside and renamed when it is complete, so that a store that can be opened is who
 described in `ARRAYS`; its attributes hold the schema version and all parameters it was made with.
 """
 
+import glob
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import zarr
@@ -25,8 +27,13 @@ from pipelines.images import Pixels
 SCHEMA = "banet-dataset"
 SCHEMA_VERSION = 1
 
+ASIDE_SUFFIX = ".partial"
+
 SAMPLES_PER_SHARD = 64
 """A shard is written whole, from memory: 50 MB at 512 x 512."""
+
+# Chunks of nothing but zeros are written too, so that one that is lost can be told from them.
+zarr.config.set({"array.write_empty_chunks": True})
 
 SPLITS = ("train", "val", "test")
 """Names of the values 0, 1, 2 of the array `split`."""
@@ -125,7 +132,13 @@ class Store:
         return set(self._read("sha256")[self.indices(split)].tolist())
 
     def _read(self, name: str, index: int | slice = slice(None)) -> NDArray[Any]:
-        return np.asarray(self._group[name][index])  # type: ignore[index] # a group only may be
+        try:
+            return np.asarray(self._group[name][index])  # type: ignore[index] # not for groups
+        except Exception as error:  # codecs raise nearly anything over damaged chunks
+            raise StoreError(
+                f"{self.path}: {name!r} is damaged ({error}); copy the dataset again from where it "
+                "came, or prepare it again with --force"
+            ) from error
 
 
 def open_store(path: Path) -> Store:
@@ -148,10 +161,18 @@ def open_store(path: Path) -> Store:
             f"{path}: dataset of schema version {version}, this banet reads up to "
             f"{SCHEMA_VERSION}; upgrade banet or prepare the dataset again"
         )
-    missing = [name for name in ARRAYS if name not in group]
+    missing = [name for name in ARRAYS if not _is_whole(group, name)]
     if missing:
-        raise StoreError(f"{path}: damaged, lacks {', '.join(missing)}; prepare it again")
+        raise StoreError(
+            f"{path}: damaged, {', '.join(missing)} is not complete; copy it again from where it "
+            "came, or prepare it again with --force"
+        )
     return Store(path, group)
+
+
+def _is_whole(group: zarr.Group, name: str) -> bool:
+    array = group.get(name)
+    return isinstance(array, zarr.Array) and array.nchunks_initialized >= array.nchunks
 
 
 def is_store(path: Path) -> bool:
@@ -168,6 +189,8 @@ def create_store(
 ) -> Iterator[Path]:
     """Create the arrays of a store aside; rename it to `path` when the block ends well.
 
+    What killed runs left aside is removed: the caller makes sure that no other run is at work.
+
     Args:
         path: Where the complete store will be; a store that is there is replaced.
         count: Number of samples.
@@ -177,8 +200,10 @@ def create_store(
     Yields:
         The folder to pass to `write_shard`.
     """
-    aside = path.with_name(f".{path.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{ASIDE_SUFFIX}"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    # A name of its own, because a task of an aborted run may still be writing to the last one.
+    aside = path.with_name(f".{path.name}.{uuid4().hex}{ASIDE_SUFFIX}")
     path.parent.mkdir(parents=True, exist_ok=True)
     group = zarr.create_group(aside, zarr_format=3)
     group.attrs.update({"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **attributes})
@@ -190,8 +215,7 @@ def create_store(
         shutil.rmtree(aside, ignore_errors=True)
         raise
     if path.exists():
-        replaced = path.with_name(f".{path.name}.replaced")
-        shutil.rmtree(replaced, ignore_errors=True)
+        replaced = path.with_name(f".{path.name}.{uuid4().hex}{ASIDE_SUFFIX}")
         path.rename(replaced)
         aside.rename(path)
         shutil.rmtree(replaced)

@@ -22,30 +22,51 @@ def add_crops(samples: list[Sample], table: Path) -> list[Sample]:
         `samples`, followed by the crops, each named `stem#column`.
 
     Raises:
-        InputError: The table is missing, lacks these columns, or a box is malformed.
+        InputError: The table cannot be read, lacks these columns, names an unknown sample, or a
+            box is malformed.
     """
-    try:
-        with table.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(f"--crops {table}: cannot be read ({error.strerror})") from error
-    columns = [name for name in (rows[0] if rows else {}) if name.endswith(COLUMN_SUFFIX)]
-    if not columns or "stem" not in rows[0]:
-        raise InputError(
-            f"--crops {table}: needs a column 'stem' and one whose name ends in {COLUMN_SUFFIX!r}"
-        )
+    rows, columns = _read_table(table)
     by_name = {sample.name: sample for sample in samples}
-    crops = [
-        replace(
+    unknown = [row["stem"] for row in rows if row["stem"] not in by_name]
+    if unknown:
+        raise InputError(
+            f"--crops {table}: {len(unknown)} stems are no samples of the dataset, the first is "
+            f"{unknown[0]!r}; they are names of photos without their extension"
+        )
+    crops = {
+        f"{row['stem']}#{column}": replace(
             by_name[row["stem"]],
             name=f"{row['stem']}#{column}",
             crop=_box(row[column], f"--crops {table}: {row['stem']}, column {column}"),
         )
         for row in rows
         for column in columns
-        if row["stem"] in by_name and row[column]
-    ]
-    return samples + crops
+        if row[column]
+    }
+    return [*samples, *crops.values()]
+
+
+def _read_table(table: Path) -> tuple[list[dict[str, str]], list[str]]:
+    """Return the rows and the names of the columns that hold boxes."""
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True, restval="")
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"--crops {table}: cannot be read as CSV in UTF-8 ({error})") from error
+    names = list(reader.fieldnames or [])
+    columns = [name for name in names if name.endswith(COLUMN_SUFFIX)]
+    if not columns or "stem" not in names:
+        raise InputError(
+            f"--crops {table}: needs a column 'stem' and one whose name ends in {COLUMN_SUFFIX!r}"
+        )
+    surplus = next((row["stem"] for row in rows if None in row), None)
+    if surplus is not None:
+        raise InputError(
+            f"--crops {table}: the row of {surplus!r} has more fields than the header; put boxes "
+            "into quotes"
+        )
+    return rows, columns
 
 
 def _box(text: str, where: str) -> tuple[int, int, int, int]:

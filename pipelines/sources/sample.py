@@ -14,6 +14,7 @@ class Sample:
         mask: Mask file: an image, or a MATLAB file with a variable `mask`.
         split: `train` or `test` where the source's own lists say so, else None.
         crop: x0, y0, x1, y1 in pixels of the upright photo: only this part is the sample.
+        problem: Why the sample cannot be used, known without a look into its files.
     """
 
     name: str
@@ -21,3 +22,4 @@ class Sample:
     mask: Path
     split: str | None = None
     crop: tuple[int, int, int, int] | None = None
+    problem: str = ""

@@ -1,9 +1,11 @@
 """The whole chain through the real command: prepare, train, evaluate, segment."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -91,9 +93,11 @@ def test_an_interrupted_training_says_so(dataset, sent, exit_code):
         [sys.executable, "-m", "banet_cli", *arguments], stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        process.stderr.readline()
+        while process.poll() is None and not Path("run/metrics.jsonl").exists():
+            time.sleep(0.05)
         process.send_signal(sent)
         rest = process.stderr.read()
     assert process.returncode == exit_code
-    assert rest.endswith("the same command goes on from here\n")
+    assert rest.endswith("interrupted; run the command again to complete it\n")
+    assert re.search(r"saved at iteration \d+; add --resume to go on from there", rest)
     assert "Traceback" not in rest

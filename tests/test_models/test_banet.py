@@ -88,10 +88,11 @@ def test_attention_map_reaches_the_mining_branch(network: nn.Module) -> None:
 def test_fusion_weighs_channels_by_their_global_context() -> None:
     torch.manual_seed(0)
     fusion = FeatureFusionModule(4, 6).eval()
-    out = fusion(torch.rand(2, 2, 8, 8), torch.rand(2, 2, 8, 8))
-    fused = fusion.fuse(torch.rand(2, 4, 8, 8))
-    assert out.shape == (2, 6, 8, 8)
-    assert fusion.weigh(fused).shape == (2, 6, 1, 1)
+    semantic, detail = torch.rand(2, 2, 8, 8), torch.rand(2, 2, 8, 8)
+    fused = fusion.fuse(torch.cat((semantic, detail), dim=1))
+    weights = fusion.weigh(fused.mean(dim=(2, 3), keepdim=True))
+    torch.testing.assert_close(fusion(semantic, detail), fused * (1 + weights))
+    assert (weights[:, :1] - weights[:, 1:]).abs().max() > 1e-3
 
 
 def test_normalisation_centres_imagenet_colours() -> None:

@@ -43,29 +43,81 @@ def test_conventions_are_recognised(content: bytes, suffix: str, convention: str
     assert np.array_equal(mask, HALF * 255)
 
 
-def test_palette_indices_are_what_counts() -> None:
-    image = Image.new("P", (20, 20))
-    image.putdata(HALF.ravel().tolist())
-    image.putpalette([10, 20, 30, 200, 0, 0])
+def palette(indices: np.ndarray, colours: list[int]) -> bytes:
+    image = Image.new("P", indices.shape[::-1])
+    image.putdata(indices.ravel().tolist())
+    image.putpalette(colours)
     buffer = BytesIO()
     image.save(buffer, "png")
-    mask, convention = read_mask(buffer.getvalue(), ".png")
-    assert convention == "0/1"
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("colours", "convention"),
+    [([10, 20, 30, 200, 0, 0], "0/1"), ([0, 0, 0, 255, 255, 255], "0/255")],
+    ids=["indices count", "black and white"],
+)
+def test_palette_pictures(colours: list[int], convention: str) -> None:
+    mask, found = read_mask(palette(HALF, colours), ".png")
+    assert found == convention
     assert np.array_equal(mask, HALF * 255)
 
 
+def test_palette_of_white_ground_is_read_by_its_colours() -> None:
+    mask, _ = read_mask(palette(1 - HALF, [255, 255, 255, 0, 0, 0]), ".png")
+    assert np.array_equal(mask, HALF * 255)
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+def test_alpha_is_the_mask_of_a_picture_of_one_colour(colour: int) -> None:
+    rgba = np.full((20, 20, 4), colour, np.uint8)
+    rgba[..., 3] = HALF * 255
+    for content in (png(rgba), png(rgba[..., [0, 3]])):
+        mask, convention = read_mask(content, ".png")
+        assert convention == "0/255"
+        assert np.array_equal(mask, HALF * 255)
+
+
+@pytest.mark.parametrize(("top", "convention"), [(1, "0/1"), (255, "0/255"), (65535, "0/65535")])
+def test_sixteen_bits_keep_their_meaning(top: int, convention: str) -> None:
+    mask, found = read_mask(png(HALF.astype(np.uint16) * top), ".png")
+    assert found == convention
+    assert np.array_equal(mask, HALF * 255)
+
+
+def soft_edge(dtype: type[np.unsignedinteger], step: int) -> np.ndarray:
+    soft = HALF.astype(dtype) * np.iinfo(dtype).max
+    soft[:, 8:12] = np.array([60, 100, 150, 200], dtype) * step
+    return soft
+
+
 def test_soft_mask_keeps_its_grey_values() -> None:
-    soft = HALF * 255
-    soft[:, 10] = 120
+    soft = soft_edge(np.uint8, 1)
     mask, convention = read_mask(png(soft), ".png")
     assert convention == "soft"
     assert np.array_equal(mask, soft)
+
+
+def test_soft_mask_of_sixteen_bits_keeps_its_upper_eight() -> None:
+    mask, convention = read_mask(png(soft_edge(np.uint16, 256)), ".png")
+    assert convention == "soft"
+    assert np.array_equal(mask, soft_edge(np.uint8, 1))
+
+
+def test_noise_of_compression_is_no_class_number() -> None:
+    buffer = BytesIO()
+    Image.fromarray(np.kron(HALF * 255, np.ones((8, 8), np.uint8))).save(buffer, "jpeg", quality=60)
+    mask, convention = read_mask(buffer.getvalue(), ".jpg")
+    assert convention in {"soft", "0/255"}
+    assert np.array_equal(mask > 127, np.kron(HALF, np.ones((8, 8))) > 0)
 
 
 @pytest.mark.parametrize(
     ("content", "suffix", "reason"),
     [
         (png(HALF * 7), ".png", r"mask values 0, 7 are neither"),
+        (png(np.where(np.eye(20, dtype=bool), 255, HALF).astype(np.uint8)), ".png", r"0, 1, 255"),
+        (png(np.where(np.eye(20, dtype=bool), 128, HALF * 255).astype(np.uint8)), ".png", "0, 128"),
         (png(np.arange(256, dtype=np.uint8).reshape(16, 16)), ".png", r"0, 1, 2, .*\.\.\. are"),
         (png(HALF[..., None] * np.uint8([200, 0, 0])), ".png", "must be grey"),
         (matlab(other=HALF), ".mat", "without a variable 'mask'"),

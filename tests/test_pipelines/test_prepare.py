@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -10,8 +11,9 @@ import zarr
 from PIL import Image
 
 from pipelines.boundary import boundary_target
-from pipelines.errors import BanetError, ConfigError, InputError, StoreError
+from pipelines.errors import BanetError, ConfigError, InputError, LockedError, StoreError
 from pipelines.examine import split_of
+from pipelines.locks import exclusive
 from pipelines.prepare import PrepareOptions, prepare, report_path
 from pipelines.store import open_store
 
@@ -113,6 +115,56 @@ def test_bad_pairs_are_reported_with_their_reason_and_the_rest_is_stored(
     assert len(open_store(dataset)) == 17
 
 
+def test_file_names_of_other_encodings_and_unreadable_files_fail_alone(
+    copied: Path, tmp_path: Path
+) -> None:
+    for folder in ("images", "masks"):
+        path = copied / folder / "00.png"
+        path.rename(os.fsdecode(os.fsencode(path.parent) + b"/caf\xe9.png"))
+    dataset = tmp_path / "out.zarr"
+    summary = prepare(options(copied, dataset))
+    assert (summary.stored, summary.failed) == (23, 1)
+    assert any("not valid UTF-8" in str(row["reason"]) for row in report(dataset).values())
+
+
+def test_photo_of_the_test_list_keeps_its_copies_out_of_training(
+    pfcn_folder: Path, tmp_path: Path
+) -> None:
+    photos, masks = pfcn_folder / "images_data_crop", pfcn_folder / "images_mask"
+    shutil.copy(photos / "00001.jpg", photos / "00002.jpg")
+    shutil.copy(masks / "00001_mask.mat", masks / "00002_mask.mat")
+    dataset = tmp_path / "out.zarr"
+    summary = prepare(options(pfcn_folder, dataset))
+    assert (summary.stored, summary.duplicates) == (1, 2)
+    assert summary.splits == {"train": 0, "val": 0, "test": 1}
+
+
+def test_second_run_at_the_same_time_is_refused(pairs_folder: Path, tmp_path: Path) -> None:
+    dataset = tmp_path / "out.zarr"
+    with (
+        exclusive(tmp_path / ".out.zarr.lock", place=dataset),
+        pytest.raises(LockedError, match=r"out\.zarr: another run of banet is writing there"),
+    ):
+        prepare(options(pairs_folder, dataset))
+    assert prepare(options(pairs_folder, dataset)).stored == 24
+
+
+def test_what_a_killed_run_left_aside_is_swept(pairs_folder: Path, tmp_path: Path) -> None:
+    leftover = tmp_path / ".out.zarr.0123.partial"
+    (leftover / "image").mkdir(parents=True)
+    prepare(options(pairs_folder, tmp_path / "out.zarr"))
+    assert not leftover.exists()
+
+
+def test_empty_masks_are_stored_and_said(
+    copied: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Image.new("L", (90, 120)).save(copied / "masks" / "03.png")
+    summary = prepare(options(copied, tmp_path / "out.zarr"))
+    assert summary.stored == 24
+    assert "1 masks show nobody, 03 for example" in caplog.text
+
+
 def test_parallel_and_synchronous_runs_write_the_same_bytes(
     copied: Path, tmp_path: Path, write_pairs_to: Callable[[Path, int], None]
 ) -> None:
@@ -159,6 +211,21 @@ def test_check_writes_nothing(pairs_folder: Path, tmp_path: Path) -> None:
     summary = prepare(options(pairs_folder, tmp_path / "out.zarr", check=True))
     assert summary.stored == 24
     assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_chunks_are_noticed_and_mended_with_force(
+    pairs_folder: Path, tmp_path: Path
+) -> None:
+    dataset = tmp_path / "out.zarr"
+    prepare(options(pairs_folder, dataset))
+    (dataset / "mask" / "c" / "0" / "0" / "0").unlink()
+    with pytest.raises(StoreError, match=r"damaged, mask is not complete.*--force"):
+        prepare(options(pairs_folder, dataset))
+    prepare(options(pairs_folder, dataset, force=True))
+    shard = dataset / "image" / "c" / "0" / "0" / "0" / "0"
+    shard.write_bytes(shard.read_bytes()[:-5000])
+    with pytest.raises(StoreError, match="'image' is damaged"):
+        list(open_store(dataset).photos([0, 1]))
 
 
 def test_too_many_failures_write_nothing(copied: Path, tmp_path: Path) -> None:

@@ -26,6 +26,17 @@ def test_pairs_lists_both_kinds_of_orphan(
     assert exists == [(False, True), (True, False), (True, True)]
 
 
+def test_photos_of_one_name_are_all_listed_with_the_problem(
+    tmp_path: Path, write_pairs_to: Callable[[Path, int], None]
+) -> None:
+    write_pairs_to(tmp_path, 2)
+    (tmp_path / "images" / "00.jpg").write_bytes((tmp_path / "images" / "00.png").read_bytes())
+    _, samples = discover_samples(tmp_path)
+    found = [(sample.name, sample.problem) for sample in samples]
+    problem = "several photos of one name: 00.jpg, 00.png"
+    assert found == [("00", problem), ("00.png", problem), ("01", "")]
+
+
 def test_pfcn_lists_every_number_with_its_split(pfcn_folder: Path) -> None:
     name, samples = discover_samples(pfcn_folder)
     assert name == "pfcn"
@@ -63,7 +74,7 @@ def test_damaged_list_is_named(pfcn_folder: Path) -> None:
 
 def test_crops_become_samples_of_their_own(pairs_folder: Path, tmp_path: Path) -> None:
     table = tmp_path / "index.csv"
-    table.write_text('stem,upper_crop\n00,"5,0,80,70"\n01,\n99,"0,0,5,5"\n')
+    table.write_text('\ufeffstem,upper_crop\n00,"5,0,80,70"\n01,\n', encoding="utf-8")
     _, samples = discover_samples(pairs_folder)
     crops = add_crops(samples, table)[len(samples) :]
     assert [(crop.name, crop.crop) for crop in crops] == [("00#upper_crop", (5, 0, 80, 70))]
@@ -76,15 +87,18 @@ def test_crops_become_samples_of_their_own(pairs_folder: Path, tmp_path: Path) -
         ("stem,box\n00,1\n", "needs a column 'stem'"),
         ('stem,upper_crop\n00,"1,2,3"\n', "00, column upper_crop: '1,2,3' is not x0,y0,x1,y1"),
         ('stem,upper_crop\n00,"9,0,5,5"\n', "is empty or negative"),
+        ("stem,upper_crop\n00,5,0,80,70\n", "the row of '00' has more fields"),
+        ('stem,upper_crop\n99.png,"0,0,5,5"\n', "1 stems are no samples .*'99.png'"),
+        (b"stem,upper_crop\n\xe9,1\n", "cannot be read as CSV in UTF-8"),
         (None, "cannot be read"),
     ],
 )
 def test_bad_crop_tables_are_named(
-    pairs_folder: Path, tmp_path: Path, content: str | None, reason: str
+    pairs_folder: Path, tmp_path: Path, content: str | bytes | None, reason: str
 ) -> None:
     table = tmp_path / "index.csv"
     if content is not None:
-        table.write_text(content)
+        table.write_bytes(content if isinstance(content, bytes) else content.encode())
     _, samples = discover_samples(pairs_folder)
     with pytest.raises(InputError, match=reason):
         add_crops(samples, table)

@@ -100,7 +100,7 @@ def test_newer_version_and_lost_arrays_are_named(tmp_path: Path) -> None:
     with create_store(path, count=1, size=16, attributes={}) as folder:
         write_shard(folder, 0, [sample(0)])
     (path / "mask" / "zarr.json").rename(tmp_path / "aside")
-    with pytest.raises(StoreError, match="damaged, lacks mask"):
+    with pytest.raises(StoreError, match="damaged, mask is not complete"):
         open_store(path)
     edit_attributes(path, schema_version=99)
     with pytest.raises(StoreError, match=r"schema version 99, this banet reads up to 1; upgrade"):

@@ -1,9 +1,11 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +17,11 @@ from pipelines.batches import BatchSource
 from pipelines.checkpoints import WeightsInfo, load_weights, save_weights
 from pipelines.errors import BanetError, ConfigError, InputError, StoreError, WeightsError
 from pipelines.prepare import PrepareOptions, prepare
+from pipelines.progress import SilentProgress
 from pipelines.recipes import recipe_from_table
 from pipelines.train import TrainOptions, train
 from pipelines.trainingdata import TrainingSet, load_training_data
+from pipelines.trainstate import TrainState
 
 RECIPE = """
 validate_every = 3
@@ -63,10 +67,15 @@ def test_run_leaves_what_the_design_promises(prepared: Path, tmp_path: Path, rec
     assert summary.as_json()["best"] == summary.best
     assert summary.best["iteration"] in {3, 6, 9}
     names = {path.name for path in run.iterdir()}
-    assert names == {
-        ".lock", "weights.safetensors", "last", "config.toml", "metrics.jsonl", "events", "previews",
+    assert names - {".lock"} == {
+        "weights.safetensors",
+        "last",
+        "config.toml",
+        "metrics.jsonl",
+        "events",
+        "previews",
         "run.json",
-    }  # fmt: skip
+    }
     assert [row["iteration"] for row in metrics(run)] == [3, 6, 9]
     assert all(0 <= row["val/pairs/boundary_iou"] <= 1 for row in metrics(run))
     assert len(list((run / "previews").glob("*.jpg"))) == 3
@@ -104,7 +113,7 @@ def test_killed_and_resumed_run_equals_an_uninterrupted_one(
     while not state.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.kill()
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     resumed = train(options(prepared, cut, recipe, resume=True))
     assert resumed.iterations == 9
     expected, found = (load_file(run / "last" / "state.safetensors") for run in (whole, cut))
@@ -112,6 +121,76 @@ def test_killed_and_resumed_run_equals_an_uninterrupted_one(
     for name, tensor in expected.items():
         torch.testing.assert_close(found[name], tensor, rtol=0, atol=0)
     assert metrics(cut) == metrics(whole)
+
+
+def test_interrupted_run_is_saved_and_goes_on_to_the_same_end(
+    prepared: Path, tmp_path: Path, recipe: str, request: pytest.FixtureRequest
+) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    request.addfinalizer(lambda: torch.set_num_threads(threads))
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    train(options(prepared, whole, recipe))
+
+    class InterruptAt5(SilentProgress):
+        steps = 0
+
+        def advance(self, steps: int = 1, status: str = "") -> None:  # noqa: ARG002 - protocol
+            self.steps += steps
+            if self.steps == 5:
+                signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(options(prepared, cut, recipe), progress=InterruptAt5())
+    assert train(options(prepared, cut, recipe, resume=True)).iterations == 9
+    expected, found = (load_file(run / "last" / "state.safetensors") for run in (whole, cut))
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=0, atol=0)
+
+
+def test_changed_data_cannot_be_resumed(pairs_folder: Path, tmp_path: Path, recipe: str) -> None:
+    dataset, run = tmp_path / "a.zarr", tmp_path / "run"
+    source = PrepareOptions(
+        source=pairs_folder, dataset=dataset, size=64, split=(0.6, 0.4, 0.0), workers=0
+    )
+    prepare(source)
+    train(options(dataset, run, recipe, iterations=2))
+    prepare(replace(source, split=(0.4, 0.6, 0.0), force=True))
+    with pytest.raises(ConfigError, match="other values of resolved_datasets"):
+        train(options(dataset, run, recipe, iterations=2, resume=True))
+
+
+def test_photo_trained_on_here_and_validated_with_there_is_refused(
+    pairs_folder: Path, prepared: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.zarr"
+    prepare(
+        PrepareOptions(
+            source=pairs_folder, dataset=other, size=32, split=(0.3, 0.7, 0.0), workers=0
+        )
+    )
+    with pytest.raises(InputError, match=r"photos that .* validates with .* the same --split"):
+        load_training_data([prepared, other])
+
+
+def test_half_precision_state_survives_saving(tmp_path: Path) -> None:
+    recipe = recipe_from_table({"iterations": 4, "size": 32}, where="test")
+    states = [
+        TrainState(torch.nn.Linear(2, 1), recipe, device=torch.device("cpu"), dtype=torch.float16)
+        for _ in range(2)
+    ]
+    optimizer = states[0].optimizer_for(recipe.stages[0], 0)
+    loss = states[0].network(torch.ones(1, 2)).sum()
+    states[0].scaler.scale(loss * torch.inf).backward()
+    states[0].scaler.step(optimizer)
+    states[0].scaler.update()
+    states[0].iteration = 1
+    states[0].save(tmp_path)
+    states[1].load(tmp_path)
+    halved = states[0].scaler.get_scale()
+    assert halved == 2**15  # from 2 to the 16, after a step that overflowed and was left out
+    assert states[1].scaler.get_scale() == halved
+    assert states[1].iteration == 1
 
 
 def test_folder_of_another_run_is_refused(prepared: Path, tmp_path: Path, recipe: str) -> None:
@@ -190,7 +269,9 @@ def test_bfloat16_trains_too(prepared: Path, tmp_path: Path, recipe: str) -> Non
 
 
 def test_diverging_run_stops_with_advice(prepared: Path, tmp_path: Path, recipe: str) -> None:
-    with pytest.raises(BanetError, match=r"the loss is (nan|inf) at iteration .*lower --learning-rate"):
+    with pytest.raises(
+        BanetError, match=r"the loss is (nan|inf) at iteration .*lower --learning-rate"
+    ):
         train(options(prepared, tmp_path / "run", recipe, learning_rate=1e30))
 
 
@@ -222,10 +303,11 @@ def test_every_epoch_shows_every_photo_once() -> None:
     recipe = recipe_from_table(
         {"iterations": 6, "batch_size": 5, "size": 32, "augmentation": still}, where="test"
     )
-    source = BatchSource([TrainingSet(photos=photos, canonical_width=50, canny=(100, 200))], recipe, seed=1)
+    source = BatchSource(
+        [TrainingSet(photos=photos, canonical_width=50, canny=(100, 200))], recipe, seed=1
+    )
     seen = [
-        sorted(set(batch.image[:, 0, 16, 12].tolist()))
-        for batch in source.batches(0, threads=2)
+        sorted(set(batch.image[:, 0, 16, 12].tolist())) for batch in source.batches(0, threads=2)
     ]
     epochs = [sorted(seen[i] + seen[i + 1]) for i in range(0, 6, 2)]
     assert epochs == [list(range(10))] * 3

@@ -1,0 +1,31 @@
+import pytest
+import torch
+
+from pipelines.devices import precision_name, resolve_device, resolve_precision
+from pipelines.errors import ConfigError, DeviceError
+
+
+def test_cpu_is_there() -> None:
+    assert resolve_device("cpu").type == "cpu"
+    assert resolve_device("auto").type in {"cpu", "cuda"}
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0:0", "", "meta"])
+def test_names_that_mean_nothing_are_wrong_usage(name: str) -> None:
+    with pytest.raises(ConfigError, match="use auto, cpu, cuda, cuda:N or mps"):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize("index", [99, 200, 999])
+def test_missing_gpu_is_never_replaced(index: int) -> None:
+    with pytest.raises(DeviceError, match=rf"--device cuda:{index}: this machine offers \d+ CUDA"):
+        resolve_device(f"cuda:{index}")
+
+
+def test_precisions_of_the_cpu() -> None:
+    cpu = torch.device("cpu")
+    assert resolve_precision("fp32", cpu) is torch.float32
+    assert resolve_precision("bf16", cpu) is torch.bfloat16
+    assert precision_name(resolve_precision("auto", cpu)) in {"fp32", "bf16"}
+    with pytest.raises(ConfigError, match="on a CPU use bf16 or fp32"):
+        resolve_precision("fp16", cpu)

@@ -45,9 +45,11 @@ def parse_colour(text: str) -> Colour:
     """Read a colour such as `white`, `#fff` or `#4080ff`; an alpha value is dropped.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is none, or one with values beyond 255.
     """
     red, green, blue = ImageColor.getrgb(text)[:3]
+    if not all(0 <= value <= OPAQUE for value in (red, green, blue)):
+        raise ValueError(f"{text}: values of a colour go from 0 to {OPAQUE}")
     return red, green, blue
 
 
@@ -82,8 +84,13 @@ def cut_out(pixels: Pixels, alpha: Pixels) -> Pixels:
 def put_before(pixels: Pixels, alpha: Pixels, background: Pixels) -> Pixels:
     """Blend the person into `background` (H, W, 3), all RGB; pure where alpha is 0 or 255."""
     foreground = estimate_foreground(pixels, alpha)
-    share = _to_share(alpha)
-    return np.asarray(cv2.blendLinear(foreground, background, share, 1 - share))
+    blended = np.empty_like(pixels)
+    # In strips, because the shares of a whole photo need more memory than the photo.
+    for top in range(0, len(alpha), TILE):
+        rows = slice(top, top + TILE)
+        share = _to_share(alpha[rows])
+        blended[rows] = cv2.blendLinear(foreground[rows], background[rows], share, 1 - share)
+    return blended
 
 
 def plain_background(colour: Colour, *, height: int, width: int) -> Pixels:

@@ -63,13 +63,19 @@ def write_config(path: Path, text: str, *, overwrite: bool) -> None:
     """Write a settings file.
 
     Raises:
-        ConfigError: There is one already, and `overwrite` is not set.
+        ConfigError: There is one already, and `overwrite` is not set; or it cannot be written.
     """
     from pipelines.images import write_atomically
 
     if path.exists() and not overwrite:
         raise ConfigError(f"{path}: exists already; --force replaces it")
-    write_atomically(path, text.encode())
+    try:
+        write_atomically(path, text.encode())
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be written ({error.strerror}); create its folder, mend its "
+            "permissions or choose another place"
+        ) from error
 
 
 def _unknown(kind: str, place: str, name: str, known: Collection[str]) -> str:

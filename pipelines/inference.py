@@ -14,6 +14,7 @@ from torch import nn
 from models import normalize
 from pipelines.checkpoints import load_weights_once
 from pipelines.devices import Precision, autocast, resolve_device, resolve_precision
+from pipelines.errors import BanetError, PhotoError
 from pipelines.images import Pixels, fitted_size, resize
 
 CERTAIN = 0.02
@@ -58,7 +59,25 @@ class Segmenter:
         Returns:
             Probability that a pixel shows a person, (h, w) in [0, 1], where the longer of h and
             w is the working size.
+
+        Raises:
+            PhotoError: The device has too little memory free.
+            BanetError: The device failed. A GPU in this state fails for every photo to come.
         """
+        try:
+            return self._forward(pixels)
+        except torch.OutOfMemoryError as error:
+            raise PhotoError(f"not enough memory on {self.device}") from error
+        except RuntimeError as error:
+            if self.device.type == "cpu":
+                raise
+            reason = str(error).split("\n", maxsplit=1)[0]
+            raise BanetError(
+                f"--device {self.device}: failed ({reason}); see whether the device and its driver "
+                "are well, then run the same command again, which goes on from there"
+            ) from error
+
+    def _forward(self, pixels: Pixels) -> NDArray[np.float32]:
         height, width = fitted_size(
             height=pixels.shape[0], width=pixels.shape[1], long_side=self._size
         )
@@ -88,7 +107,8 @@ def limit_threads(count: int) -> None:
     """Let the calling thread compute with `count` threads; no-op if it already does.
 
     Torch keeps this setting per calling thread: a new thread starts with all cores, and several
-    such threads slow each other down.
+    such threads slow each other down. That of OpenCV holds for the whole process, so that all
+    threads had better ask for the same count.
     """
     if getattr(_thread, "count", None) != count:
         torch.set_num_threads(count)

@@ -2,11 +2,12 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from pipelines.errors import InputError
 from pipelines.images import write_atomically
@@ -14,6 +15,9 @@ from pipelines.images import write_atomically
 LEDGER_NAME = "results.jsonl"
 
 Status = Literal["ok", "empty", "failed"]
+
+BEGUN_ERROR = "segmented again by a run that was stopped before it had finished this photo"
+"""Error of a photo whose results are being replaced; it stays if the run dies."""
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +32,8 @@ class LedgerRow:
         mtime_ns: Time of its last change in nanoseconds since 1970; None likewise.
         sha256: Of the file; None if it could not be read.
         status: `ok`, `empty` (no person found) or `failed`.
-        mask: Path of the mask relative to the output folder; None if there is none.
+        mask: Path of the mask relative to the output folder; None if there is none. A failed photo
+            has one only if its results were being replaced when a run died.
         composite: Path of the composite relative to the output folder; None if there is none.
         width: Of the upright photo and its results, in pixels; None if failed.
         height: Likewise.
@@ -60,7 +65,11 @@ class LedgerRow:
 
         It is plain ASCII, so that file names that are no valid UTF-8 survive.
         """
-        return json.dumps(asdict(self)).encode("ascii") + b"\n"
+        return json.dumps({name: getattr(self, name) for name in _KINDS}).encode("ascii") + b"\n"
+
+
+_KINDS: dict[str, Any] = get_type_hints(LedgerRow)
+"""Type of every key of a row."""
 
 
 def read_ledger(path: Path) -> dict[str, LedgerRow]:
@@ -81,7 +90,7 @@ def read_ledger(path: Path) -> dict[str, LedgerRow]:
             f"{path}: the ledger of earlier runs cannot be read ({error.strerror or error}); mend "
             "its permissions or choose another folder for the results"
         ) from error
-    rows = {}
+    rows: dict[str, LedgerRow] = {}
     damaged = 0
     for line in lines:
         try:
@@ -99,10 +108,9 @@ class Ledger:
     """Appends rows while a run lasts; a context manager, for one process at a time.
 
     Each row is written at once, in a single system call, so that a killed run loses at most the
-    photos in work. A row supersedes earlier ones of its photo. The file is rewritten atomically,
-    sorted and with one row per photo, when the ledger is opened and when it is closed: appending
-    is then always after a whole line, and readers of a finished run need not know about
-    superseding.
+    photos in work. A row supersedes earlier ones of its photo. When the ledger is closed, the file
+    is rewritten atomically, sorted and with one row per photo, so that readers of a finished run
+    need not know about superseding.
 
     Args:
         path: Of the file.
@@ -114,8 +122,10 @@ class Ledger:
         self._rows = dict(rows)
 
     def __enter__(self) -> Self:
-        self._rewrite()
-        self._file = self._path.open("ab", buffering=0)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = self._path.open("a+b", buffering=0)
+        if self._ends_in_a_torn_line():
+            self._file.write(b"\n")
         return self
 
     def __exit__(
@@ -133,6 +143,24 @@ class Ledger:
             self._rows[row.source] = row
             self._file.write(row.to_line())
 
+    def begin(self, sources: Iterable[str]) -> None:
+        """Take back the rows of photos whose results are about to be replaced.
+
+        Otherwise a run that dies between the replacing and the new row would leave the old row
+        beside the new results, and a later run with the old options would take them for its own.
+        """
+        rows = [self._rows[source] for source in sources if source in self._rows]
+        stale = [row for row in rows if row.status != "failed"]
+        self.append(replace(row, status="failed", error=BEGUN_ERROR) for row in stale)
+        if stale:
+            os.fsync(self._file.fileno())
+
+    def _ends_in_a_torn_line(self) -> bool:
+        if self._file.seek(0, os.SEEK_END) == 0:
+            return False
+        self._file.seek(-1, os.SEEK_END)
+        return self._file.read(1) != b"\n"
+
     def _rewrite(self) -> None:
         lines = (self._rows[source].to_line() for source in sorted(self._rows))
         write_atomically(self._path, b"".join(lines))
@@ -140,5 +168,12 @@ class Ledger:
 
 def _parse_row(line: bytes) -> LedgerRow:
     content = json.loads(line)
-    names = {field.name for field in fields(LedgerRow)}
-    return LedgerRow(**{key: value for key, value in content.items() if key in names})
+    row = LedgerRow(**{key: value for key, value in content.items() if key in _KINDS})
+    wrong = [name for name, kind in _KINDS.items() if not _is_a(getattr(row, name), kind)]
+    if wrong:
+        raise TypeError(f"values of the wrong type: {', '.join(wrong)}")
+    return row
+
+
+def _is_a(value: object, kind: Any) -> bool:
+    return value in get_args(kind) if get_origin(kind) is Literal else isinstance(value, kind)

@@ -5,14 +5,15 @@ window, so that a million photos never make a million futures (dask/distributed#
 """
 
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import dask
+from dask.system import CPU_COUNT
 
+from pipelines import __version__
 from pipelines.errors import BanetError, ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -26,6 +27,11 @@ WINDOW_PER_WORKER = 2
 driver, and little is left to finish when a run is interrupted."""
 
 CONNECT_SECONDS = 20
+
+_CLUSTER_HINT = (
+    "install the same version of banet for the scheduler and every worker, and let all of them "
+    "reach photos, weights and output folder under the same paths"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -80,12 +86,15 @@ def open_pool(*, workers: int | None = None, scheduler: str | None = None) -> It
 
 
 def available_cores() -> int:
-    """Return the number of processors that this process may use, at least 1."""
-    return (
-        max(1, len(os.sched_getaffinity(0)))
-        if hasattr(os, "sched_getaffinity")
-        else (os.cpu_count() or 1)
-    )
+    """Return the number of processors that affinity and quotas leave this process, at least 1."""
+    return CPU_COUNT
+
+
+def available_memory() -> int:
+    """Return the bytes of memory that this process may use, limits of containers considered."""
+    from distributed.system import MEMORY_LIMIT
+
+    return MEMORY_LIMIT
 
 
 class SynchronousPool:
@@ -127,18 +136,20 @@ class _DaskResults(Iterator[Result]):
         self._client = client
         self._function = function
         self._tasks = tasks
+        self._window = window
         self._completed = as_completed()
-        for task in islice(tasks, window):
-            self._submit(task)
 
-    def _submit(self, task: object) -> None:
-        self._completed.add(self._client.submit(self._function, task, pure=False))
+    def _fill_window(self) -> None:
+        for task in islice(self._tasks, self._window - self._completed.count()):
+            self._completed.add(self._client.submit(self._function, task, pure=False))
 
     def __next__(self) -> Result:
         from distributed import KilledWorker
         from distributed.client import FutureCancelledError
         from distributed.comm.core import CommClosedError
 
+        # Before a result is taken, so that none is lost if drawing a task fails or is interrupted.
+        self._fill_window()
         future = next(self._completed)
         try:
             result: Result = future.result()
@@ -148,8 +159,6 @@ class _DaskResults(Iterator[Result]):
                 "into the workers' logs, then run the same command again"
             ) from error
         future.release()
-        for task in islice(self._tasks, 1):
-            self._submit(task)
         return result
 
 
@@ -194,10 +203,37 @@ def _connect(address: str) -> Iterator[DaskPool]:
             "`dask scheduler`, or leave the option out to use this machine"
         ) from error
     with client:
-        threads = sum(client.nthreads().values())
-        if threads == 0:
+        threads = client.nthreads()
+        if not threads:
             raise InputError(
                 f"--scheduler {address}: the cluster has no workers; start one with "
                 f"`dask worker {address}`"
             )
-        yield DaskPool(client, workers=threads)
+        for worker in threads:
+            _require_banet(client, worker)
+        yield DaskPool(client, workers=sum(threads.values()))
+
+
+def _require_banet(client: "distributed.Client", worker: str) -> None:
+    """Make sure that the scheduler and a worker can take tasks of this program.
+
+    Raises:
+        BanetError: They lack banet, or have another version.
+    """
+    try:
+        there = client.submit(installed_version, pure=False, workers=[worker]).result()
+    except Exception as error:  # which, depends on who lacks what
+        raise BanetError(
+            f"--scheduler: the worker {worker} or its scheduler cannot run banet "
+            f"({type(error).__name__}: {error}); {_CLUSTER_HINT}"
+        ) from error
+    if there != __version__:
+        raise BanetError(
+            f"--scheduler: the worker {worker} has banet {there}, this is {__version__}; "
+            f"{_CLUSTER_HINT}"
+        )
+
+
+def installed_version() -> str:
+    """Return the version of banet; where it can be called, tasks can be, too."""
+    return __version__

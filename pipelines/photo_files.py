@@ -1,73 +1,15 @@
-"""Which photos a run takes, and where the results of each go."""
+"""Where the results of photos go: never among the photos, and no two to the same place."""
 
-import os
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from glob import glob, has_magic
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from pipelines.errors import ConfigError, InputError
-from pipelines.images import is_photo_path
+from pipelines.photo_search import PhotoTree
 
 MASKS = "masks"
 COMPOSITES = "composites"
 RESULT_EXTENSIONS = frozenset({".png", ".jpg", ".webp"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class PhotoTree:
-    """The photos of a run, below one common folder.
-
-    Attributes:
-        root: Absolute path of the folder that all photos lie in: the input folder if there is
-            one, else the deepest folder that holds all inputs.
-        sources: Paths of the photos relative to `root`, with forward slashes, sorted.
-        folders: Absolute paths of the folders that were searched.
-        single_folder: Whether all inputs name, or lie directly in, one and the same folder.
-    """
-
-    root: Path
-    sources: tuple[str, ...]
-    folders: tuple[Path, ...]
-    single_folder: bool
-
-
-def find_photos(inputs: Sequence[Path]) -> PhotoTree:
-    """Find the photos that files, folders and globs name.
-
-    Folders are searched to the bottom for files with the extension of a photo; hidden files and
-    folders are left out, links to folders are followed once. A file that is named itself counts
-    as a photo whatever its name. A path that exists is taken as it is, even with glob characters.
-
-    Raises:
-        InputError: An input does not exist, a folder cannot be read, or there is no photo at all.
-    """
-    bases: list[Path] = []
-    folders: list[Path] = []
-    photos: set[Path] = set()
-    for path in inputs:
-        base, matches = _expand(path)
-        bases.append(base)
-        for match in matches:
-            if match.is_dir():
-                folders.append(match)
-                photos.update(_walk(match))
-            elif is_photo_path(match) or not _is_pattern(path):
-                photos.add(match)
-    if not photos:
-        raise InputError(
-            f"{', '.join(map(str, inputs))}: no photo there; banet looks in folders for files "
-            "such as .jpg, .png or .webp that are not hidden, so check the path"
-        )
-    root = _common_folder(bases)
-    sources = sorted(photo.relative_to(root).as_posix() for photo in photos)
-    return PhotoTree(
-        root=root,
-        sources=tuple(sources),
-        folders=tuple(folders),
-        single_folder=len(set(bases)) == 1,
-    )
 
 
 def default_output_folder(tree: PhotoTree) -> Path:
@@ -88,7 +30,8 @@ def refuse_overlap(tree: PhotoTree, out: Path) -> None:
     """Make sure that no result can become an input of this or the next run.
 
     Raises:
-        InputError: The output folder lies in an input folder, is one, or holds one.
+        InputError: The output folder lies in an input folder, is one, or holds one; or a pattern
+            of the inputs names results, too.
     """
     target = out.resolve()
     for folder in tree.folders:
@@ -101,6 +44,12 @@ def refuse_overlap(tree: PhotoTree, out: Path) -> None:
         if real.is_relative_to(target):
             raise InputError(
                 f"--out {out}: holds the input folder {folder}; choose a folder beside it"
+            )
+    for pattern in tree.patterns:
+        if any(pattern.may_name(target / name) for name in (MASKS, COMPOSITES)):
+            raise InputError(
+                f"--out {out}: the pattern {pattern} would take its results for photos in the next "
+                "run; choose a folder elsewhere, or a narrower pattern"
             )
     for results in (out.absolute() / MASKS, out.absolute() / COMPOSITES):
         if not results.is_relative_to(tree.root):
@@ -137,13 +86,13 @@ def assign_stems(sources: Sequence[str], earlier: Mapping[str, str]) -> dict[str
     return stems
 
 
-def remove_leftovers(folders: Collection[Path]) -> None:
-    """Delete the temporary files that a killed run left in `folders` and below."""
-    for folder in folders:
-        for parent, _, names in os.walk(folder):
-            for name in names:
-                if name.startswith(".") and name.endswith(".part"):
-                    Path(parent, name).unlink(missing_ok=True)
+def remove_leftovers(out: Path) -> None:
+    """Delete the temporary files that a killed run left in its output folder."""
+    leftovers = [*out.glob(".*.part")]
+    for name in (MASKS, COMPOSITES):
+        leftovers.extend((out / name).rglob(".*.part"))
+    for path in leftovers:
+        path.unlink(missing_ok=True)
 
 
 def _names_of_folders(sources: Sequence[str]) -> Iterator[str]:
@@ -165,60 +114,3 @@ def _candidate_stems(source: str) -> Iterator[str]:
 
 def _name_key(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
-
-
-def _expand(path: Path) -> tuple[Path, list[Path]]:
-    """Return the folder that one input is about, and the absolute paths of what it names."""
-    # Path.resolve would replace links, by whose names the user knows the photos.
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100
-    if _is_pattern(path):
-        matches = sorted(glob(str(absolute), recursive=True))  # noqa: PTH207, takes "**/*.jpg"
-        if not matches:
-            raise InputError(f"{path}: no file or folder matches this pattern; check it")
-        fixed = next(index for index, part in enumerate(absolute.parts) if has_magic(part))
-        return Path(*absolute.parts[:fixed]), [Path(match) for match in matches]
-    if not os.path.lexists(absolute):
-        raise InputError(f"{path}: no such file or folder; check the path")
-    return absolute if absolute.is_dir() else absolute.parent, [absolute]
-
-
-def _is_pattern(path: Path) -> bool:
-    return has_magic(str(path)) and not os.path.lexists(path)
-
-
-def _common_folder(bases: Sequence[Path]) -> Path:
-    try:
-        return Path(os.path.commonpath(bases))
-    except ValueError as error:
-        raise InputError(
-            "the inputs lie on different drives; segment each drive in a run of its own"
-        ) from error
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the photos in a folder and below; each real folder once, so that links cannot loop."""
-    visited: set[tuple[int, int]] = set()
-    pending = [folder]
-    while pending:
-        links: list[Path] = []
-        for start in pending:
-            for name, folders, files in os.walk(start, onerror=_refuse_unreadable):
-                parent = Path(name)
-                status = parent.stat()
-                identity = status.st_dev, status.st_ino
-                if identity in visited:
-                    folders.clear()
-                    continue
-                visited.add(identity)
-                folders[:] = sorted(child for child in folders if not child.startswith("."))
-                paths = [parent / child for child in folders]
-                links.extend(path for path in paths if path.is_symlink())
-                yield from (parent / file for file in files if is_photo_path(Path(file)))
-        pending = links
-
-
-def _refuse_unreadable(error: OSError) -> None:
-    raise InputError(
-        f"{error.filename}: this folder cannot be read ({error.strerror}); mend its permissions "
-        "or leave it out"
-    ) from error

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.budget import Budget
 from pipelines.compositing import (
     blurred_background,
     cut_out,
@@ -24,9 +25,12 @@ from pipelines.compositing import (
 from pipelines.devices import precision_name
 from pipelines.errors import BanetError, InputError, PhotoError
 from pipelines.images import (
+    MAX_FILE_BYTES,
+    MAX_PIXELS,
     ImageFormat,
     Photo,
     Pixels,
+    count_pixels,
     decode_photo,
     encode,
     read_bytes,
@@ -42,7 +46,8 @@ from pipelines.inference import (
     soft_mask,
 )
 from pipelines.ledger import LedgerRow
-from pipelines.photo_files import COMPOSITES, MASKS
+from pipelines.parallel import available_memory
+from pipelines.photo_files import COMPOSITES, MASKS, RESULT_EXTENSIONS
 from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, TaskSettings
 
 EMPTY_BELOW = 0.001
@@ -51,6 +56,9 @@ EMPTY_BELOW = 0.001
 At a working size of 512 that is fewer than 200 pixels, an area of 14 x 14, in which the network,
 whose deepest features have a pixel for every 32 x 32, cannot know a person from a speck.
 """
+
+BYTES_PER_PIXEL = 20
+"""Memory that a photo needs at its peak, when it is composed and encoded."""
 
 _NO_MORE_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
@@ -85,6 +93,20 @@ def open_segmenter(settings: TaskSettings) -> Segmenter:
         device=settings.device,
         precision=settings.precision,
         size=settings.size,
+    )
+
+
+@lru_cache(maxsize=1)
+def memory_budgets() -> tuple[Budget, Budget]:
+    """Return what the photos of this process may share: bytes of files, and pixels in work.
+
+    Together they fill about half of the memory. What the largest photo needs there always is, so
+    that on a small machine such photos are done one at a time.
+    """
+    memory = available_memory()
+    return (
+        Budget(max(MAX_FILE_BYTES, memory // 10)),
+        Budget(max(MAX_PIXELS, memory * 2 // 5 // BYTES_PER_PIXEL)),
     )
 
 
@@ -150,6 +172,7 @@ class _PhotoWorker:
         self.clock = StageClock()
         self._settings = settings
         self._segmenter = segmenter
+        self._file_bytes, self._pixels = memory_budgets()
 
     def segment_file(self, photo: PhotoTask) -> LedgerRow:
         """Segment one photo; the row has the hash of `photo.known` only if that row still holds.
@@ -165,11 +188,13 @@ class _PhotoWorker:
             fingerprint=self._settings.fingerprint,
         )
         try:
-            with self.clock("read"):
-                row, content = _read(row, self._settings.root / photo.source)
-            if photo.known is not None and photo.known.sha256 == row.sha256:
-                return replace(photo.known, mtime_ns=row.mtime_ns)
-            row = self._segment_content(row, content, photo.stem)
+            row, size = _examine(row, self._settings.root / photo.source)
+            with self._file_bytes.taken(size):
+                row, content = self._read(row)
+                if photo.known is not None and photo.known.sha256 == row.sha256:
+                    return replace(photo.known, mtime_ns=row.mtime_ns)
+                with self._pixels.taken(count_pixels(content)):
+                    row = self._segment_content(row, content, photo.stem)
         except PhotoError as error:
             row = replace(row, error=str(error))
         except BanetError:
@@ -182,7 +207,13 @@ class _PhotoWorker:
         except Exception as error:  # one photo must never end the run
             logger.exception("%s: unexpected error", photo.source)
             row = replace(row, error=f"unexpected {type(error).__name__}: {error}")
+        self._remove_outdated(row, photo.stem)
         return replace(row, seconds=round(time.perf_counter() - started, 4))
+
+    def _read(self, row: LedgerRow) -> tuple[LedgerRow, bytes]:
+        with self.clock("read"):
+            content = read_bytes(self._settings.root / row.source)
+            return replace(row, sha256=hashlib.sha256(content).hexdigest()), content
 
     def _segment_content(self, row: LedgerRow, content: bytes, stem: str) -> LedgerRow:
         settings = self._settings
@@ -231,10 +262,9 @@ class _PhotoWorker:
         settings = self._settings
         if settings.composite == "none":
             return None
-        path = f"{COMPOSITES}/{stem}.{settings.composite_format}"
-        if is_empty:  # an earlier run may have seen somebody there
-            (settings.out / path).unlink(missing_ok=True)
+        if is_empty:
             return None
+        path = f"{COMPOSITES}/{stem}.{settings.composite_format}"
         with self.clock("composite"):
             if settings.composite == "transparent":
                 picture = cut_out(photo.pixels, mask)
@@ -242,6 +272,21 @@ class _PhotoWorker:
                 picture = put_before(photo.pixels, mask, self._background(photo, mask))
         self._write(path, picture, settings.composite_format, photo.icc_profile)
         return path
+
+    def _remove_outdated(self, row: LedgerRow, stem: str) -> None:
+        """Delete what earlier runs made of a photo that failed now, or shows nobody any more.
+
+        Their options may have been other ones, so that composites of every format are looked for.
+        """
+        if row.status == "ok":
+            return
+        paths = [f"{COMPOSITES}/{stem}{extension}" for extension in RESULT_EXTENSIONS]
+        if row.status == "failed":
+            paths.append(f"{MASKS}/{stem}.png")
+        for path in paths:
+            # What is no folder holds no outdated files, and what cannot be deleted stays.
+            with suppress(OSError):
+                (self._settings.out / path).unlink()
 
     def _background(self, photo: Photo, mask: Pixels) -> Pixels:
         height, width = mask.shape
@@ -267,19 +312,20 @@ class _PhotoWorker:
             write_atomically(target, encoded)
 
 
-def _read(row: LedgerRow, path: Path) -> tuple[LedgerRow, bytes]:
-    """Read a photo; its state is taken first, so that a change while it is read is noticed later.
+def _examine(row: LedgerRow, path: Path) -> tuple[LedgerRow, int]:
+    """Note size and time of a photo before it is read, so that a later change is noticed.
+
+    Returns:
+        The row and the size of the file in bytes.
 
     Raises:
-        PhotoError: It cannot be read.
+        PhotoError: There is no such file, or it is out of reach.
     """
     try:
         status = path.stat()
     except OSError as error:
         raise PhotoError(f"cannot be read: {error.strerror or error}") from error
-    row = replace(row, size=status.st_size, mtime_ns=status.st_mtime_ns)
-    content = read_bytes(path)
-    return replace(row, sha256=hashlib.sha256(content).hexdigest()), content
+    return replace(row, size=status.st_size, mtime_ns=status.st_mtime_ns), status.st_size
 
 
 def _stop_if_nothing_can_be_written(error: OSError, out: Path) -> None:

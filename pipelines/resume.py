@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pipelines.ledger import LedgerRow
-from pipelines.photo_files import MASKS, PhotoTree, assign_stems
+from pipelines.photo_files import MASKS, assign_stems
+from pipelines.photo_search import PhotoTree
 from pipelines.photo_tasks import PhotoTask, TaskSettings
 
 

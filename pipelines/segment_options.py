@@ -9,10 +9,8 @@ from pipelines.compositing import parse_colour
 from pipelines.devices import Precision
 from pipelines.errors import ConfigError
 from pipelines.images import ImageFormat
+from pipelines.inference import MINIMUM_SIZE
 from pipelines.photo_tasks import Composite, MaskKind
-
-MIN_SIZE = 32
-"""Smallest working size: one pixel at the network's coarsest stage."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +26,8 @@ class SegmentOptions:
         background: Colour (`white`, `#rrggbb`) or picture; None is white for `color`.
         composite_format: Of the composites; `jpg` cannot be transparent.
         mask: `soft`, 256 levels of alpha, or `binary`, 0 and 255.
-        threshold: Probability, between 0 and 1, from which a pixel counts as part of a person.
+        threshold: Probability, between 0 and 1, from which a pixel counts as part of a person: in
+            binary masks, in `coverage`, and for whether a photo is `empty`.
         size: Working size; None for the one that the weights were trained for.
         precision: `auto` takes half precision where the device is built for it.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
@@ -86,8 +85,8 @@ class SegmentOptions:
             mistakes.append("INPUT: name at least one photo, folder or glob")
         if not 0 < self.threshold < 1:
             mistakes.append(f"--threshold {self.threshold}: use a number between 0 and 1")
-        if self.size is not None and self.size < MIN_SIZE:
-            mistakes.append(f"--size {self.size}: use at least {MIN_SIZE} pixels")
+        if self.size is not None and self.size < MINIMUM_SIZE:
+            mistakes.append(f"--size {self.size}: use at least {MINIMUM_SIZE} pixels")
         if self.max_failures is not None and self.max_failures < 0:
             mistakes.append(f"--max-failures {self.max_failures}: use 0 or a positive number")
         if self.workers is not None and self.workers < 0:
@@ -133,6 +132,7 @@ class SegmentSummary:
 
     Attributes:
         out: Folder of the results.
+        root: Folder that the photos' paths in the ledger are relative to.
         discovered: Photos found; the sum of `ok`, `empty`, `failed`, `skipped` and `pending`.
         skipped: Photos unchanged since an earlier run with the same weights and options.
         pending: Photos that were not come to: all that a dry run would do, and what an
@@ -149,6 +149,7 @@ class SegmentSummary:
     """
 
     out: Path
+    root: Path
     discovered: int
     ok: int
     empty: int
@@ -170,5 +171,6 @@ class SegmentSummary:
         return {
             **vars(self),
             "out": str(self.out),
+            "root": str(self.root),
             "failures": [vars(failure) for failure in self.failures],
         }

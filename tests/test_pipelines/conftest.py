@@ -1,7 +1,8 @@
-"""Datasets made by code: simple figures before textured grounds."""
+"""Datasets made by code, simple figures before textured grounds; and runs of `segment`."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from PIL import Image
 from scipy.io import savemat
 
 from pipelines.prepare import PrepareOptions, prepare
+from pipelines.segment import SegmentOptions, SegmentSummary, segment
 
 Picture = NDArray[np.uint8]
+Run = Callable[..., SegmentSummary]
 
 
 def draw_person(seed: int, *, height: int = 120, width: int = 90) -> tuple[Picture, Picture]:
@@ -83,3 +86,24 @@ def pfcn_folder(tmp_path: Path) -> Path:
     savemat(root / "trainlist.mat", {"trainlist": np.array([[1, 3, 4]], np.uint16)})
     savemat(root / "testlist.mat", {"testlist": np.array([[2, 9]], np.uint16)})
     return root
+
+
+@pytest.fixture
+def run(weights_file: str) -> Run:
+    """Call the pipeline in the calling thread, unless told otherwise."""
+
+    def call(*inputs: Path, progress: Any = None, **options: Any) -> SegmentSummary:
+        chosen = {"weights": weights_file, "workers": 0, "precision": "fp32", **options}
+        return segment(SegmentOptions(inputs=inputs, **chosen), progress=progress)
+
+    return call
+
+
+@pytest.fixture
+def photos(tmp_path: Path, write_photo: Callable[..., Path]) -> Path:
+    """A folder of five photos, one of them below."""
+    folder = tmp_path / "photos"
+    for index in range(4):
+        write_photo(folder / f"{index}.png", seed=index)
+    write_photo(folder / "below" / "portrait.jpg", width=30, height=50)
+    return folder

@@ -129,3 +129,5 @@ def test_colours_are_read_by_name_and_number() -> None:
     assert parse_colour("#4080fF") == (64, 128, 255)
     with pytest.raises(ValueError, match="unknown color"):
         parse_colour("beach.jpg")
+    with pytest.raises(ValueError, match="from 0 to 255"):
+        parse_colour("rgb(300,0,0)")

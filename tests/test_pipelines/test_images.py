@@ -10,6 +10,8 @@ from PIL import Image, ImageCms
 
 from pipelines.errors import PhotoError
 from pipelines.images import (
+    MAX_FILE_BYTES,
+    count_pixels,
     decode_mask,
     decode_photo,
     encode,
@@ -45,17 +47,36 @@ def encoded(image: Image.Image, image_format: str, **options: object) -> bytes:
 
 
 @pytest.mark.parametrize("orientation", STORED_AS)
+@pytest.mark.parametrize("image_format", ["PNG", "TIFF", "WebP"])
 def test_every_exif_orientation_is_decoded_upright(
-    orientation: int, upright: NDArray[np.uint8]
+    image_format: str, orientation: int, upright: NDArray[np.uint8]
 ) -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     stored = Image.fromarray(np.ascontiguousarray(STORED_AS[orientation](upright)))
+    options = {"lossless": True} if image_format == "WebP" else {}
 
-    photo = decode_photo(encoded(stored, "PNG", exif=exif))
+    photo = decode_photo(encoded(stored, image_format, exif=exif, **options))
 
     assert np.array_equal(photo.pixels, upright)
     assert (photo.height, photo.width) == (6, 9)
+
+
+@pytest.mark.parametrize("orientation", STORED_AS)
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "TIFF", "WebP", "AVIF"])
+@pytest.mark.parametrize("reduced_to", [None, 80])
+def test_the_upright_size_is_reported_for_every_format(
+    image_format: str, orientation: int, reduced_to: int | None
+) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    size = (90, 60) if orientation <= 4 else (60, 90)
+
+    content = encoded(Image.new("RGB", size, "red"), image_format, exif=exif)
+    photo = decode_photo(content, reduced_to=reduced_to)
+
+    assert (photo.height, photo.width) == (60, 90)
+    assert photo.pixels.shape == (60, 90, 3)
 
 
 @pytest.mark.parametrize("orientation", STORED_AS)
@@ -132,6 +153,22 @@ def test_the_first_frame_of_an_animation_is_taken() -> None:
     assert (decode_photo(content).pixels == (255, 0, 0)).all()
 
 
+def test_avif_is_read_under_the_brand_that_it_shares_with_heic() -> None:
+    content = encoded(Image.new("RGB", (16, 8), "red"), "AVIF")
+
+    photo = decode_photo(content[:8] + b"mif1" + content[12:])
+
+    assert photo.pixels.shape == (8, 16, 3)
+
+
+def test_half_transparent_colours_lie_before_white() -> None:
+    content = encoded(Image.new("RGBA", (2, 2), (200, 0, 100, 128)), "PNG")
+
+    difference = decode_photo(content).pixels.astype(int) - (227, 127, 177)
+
+    assert np.abs(difference).max() <= 1
+
+
 def png(*, width: int, height: int, depth: int, colour_type: int, rows: bytes) -> bytes:
     def chunk(kind: bytes, content: bytes) -> bytes:
         checksum = zlib.crc32(kind + content)
@@ -151,6 +188,10 @@ def png(*, width: int, height: int, depth: int, colour_type: int, rows: bytes) -
     [
         (b"no image at all", "not an image"),
         (b"\x00\x00\x00\x18ftypheic" + b"\x00" * 50, "HEIC"),
+        (b"\x00\x00\x00\x18ftypmif1" + b"\x00" * 50, "HEIC"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n", "not an image"),
+        (encoded(Image.new("I", (4, 4), 70_000), "TIFF"), "mode I "),
+        (encoded(Image.new("F", (4, 4), 0.5), "TIFF"), "mode F "),
         (encoded(Image.new("RGB", (300, 300), "red"), "JPEG")[:-400], "damaged"),
         (b"\x89PNG\r\n\x1a\n" + b"\x00" * 40, "not an image|damaged"),
         (png(width=60_000, height=60_000, depth=8, colour_type=2, rows=b""), "too large"),
@@ -159,6 +200,39 @@ def png(*, width: int, height: int, depth: int, colour_type: int, rows: bytes) -
 def test_what_cannot_be_decoded_is_named(content: bytes, reason: str) -> None:
     with pytest.raises(PhotoError, match=reason):
         decode_photo(content)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ValueError()])
+def test_only_the_file_is_blamed_for_damage_and_never_without_a_reason(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_image: Image.Image) -> None:
+        raise error
+
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", fail)
+    content = encoded(Image.new("RGB", (4, 4)), "BMP")
+
+    with pytest.raises((MemoryError, PhotoError)) as caught:
+        decode_photo(content)
+
+    if isinstance(error, MemoryError):
+        assert caught.type is MemoryError
+    else:
+        assert str(caught.value) == "damaged image: ValueError"
+
+
+def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "vast.tif").open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+
+    with pytest.raises(PhotoError, match="too large: 1,600,000,001 bytes"):
+        read_bytes(tmp_path / "vast.tif")
+
+
+def test_pixels_are_counted_without_decoding() -> None:
+    assert count_pixels(encoded(Image.new("RGB", (300, 200)), "PNG")[:-100]) == 60_000
+    with pytest.raises(PhotoError, match="not an image"):
+        count_pixels(b"no image")
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
@@ -202,8 +276,10 @@ def test_resize_and_fitted_size_agree(upright: NDArray[np.uint8]) -> None:
 def test_a_failed_write_leaves_neither_file_nor_leftover(tmp_path: Path) -> None:
     (tmp_path / "taken").mkdir()
 
-    with pytest.raises(OSError, match=r"taken"):
+    with pytest.raises(OSError, match=r"taken'$"):
         write_atomically(tmp_path / "taken", b"content")
+    with pytest.raises(FileNotFoundError, match=r"file'$"):
+        write_atomically(tmp_path / "nowhere/file", b"content")
 
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 

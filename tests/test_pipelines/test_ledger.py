@@ -83,6 +83,41 @@ def test_damaged_lines_cost_only_their_own_photo(
     assert "1 unreadable lines" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"mask": 5}, {"status": "fine"}, {"status": []}, {"size": "3"}, {"source": None}]
+)
+def test_a_line_with_values_of_the_wrong_type_is_damaged(
+    path: Path, wrong: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_text(json.dumps(json.loads(row("a.jpg").to_line()) | wrong) + "\n")
+
+    with caplog.at_level(logging.WARNING):
+        assert read_ledger(path) == {}
+
+    assert "1 unreadable lines" in caplog.text
+
+
+def test_a_photo_that_was_begun_again_does_not_count_as_done_when_the_run_dies(path: Path) -> None:
+    earlier = {"a.jpg": row("a.jpg", mask="masks/a.png"), "b.jpg": row("b.jpg")}
+    with Ledger(path, earlier) as ledger:
+        ledger.append(earlier.values())
+        ledger.begin(["a.jpg", "new.jpg"])
+
+        rows = read_ledger(path)
+
+    assert (rows["a.jpg"].status, rows["a.jpg"].mask) == ("failed", "masks/a.png")
+    assert rows["b.jpg"].status == "ok"
+    assert "new.jpg" not in rows
+
+
+def test_opening_does_not_rewrite_the_file(path: Path) -> None:
+    path.write_bytes(row("a.jpg").to_line())
+    before = path.stat().st_ino
+
+    with Ledger(path, read_ledger(path)):
+        assert path.stat().st_ino == before
+
+
 def test_unknown_keys_of_a_newer_version_are_passed_over(path: Path) -> None:
     content = json.loads(row("a.jpg").to_line()) | {"mood": "sunny"}
     path.write_text(json.dumps(content) + "\n")

@@ -1,0 +1,199 @@
+"""Which photos a run takes: the files, folders and patterns that its inputs name."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from glob import glob, has_magic
+from pathlib import Path
+
+from pipelines.errors import InputError
+from pipelines.images import is_photo_path
+
+ANY_DEPTH = "**"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pattern:
+    """A path with wildcards. `**` stands for any number of folders, each visited once.
+
+    Attributes:
+        base: Absolute path of the folder above the first wildcard.
+        parts: The rest, name by name.
+    """
+
+    base: Path
+    parts: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return str(self.base.joinpath(*self.parts))
+
+    def may_name(self, folder: Path) -> bool:
+        """Tell whether the pattern names `folder`, a folder above it, or could name files in it."""
+        base = self.base.resolve()
+        if not folder.is_relative_to(base):
+            return False
+        for part, name in zip(self.parts, folder.relative_to(base).parts, strict=False):
+            if part == ANY_DEPTH:
+                return True
+            if not fnmatch(name, part):
+                return False
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoTree:
+    """The photos of a run, below one common folder.
+
+    Attributes:
+        root: Absolute path of the folder that all photos lie in: the input folder if there is
+            one, else the deepest folder that holds all inputs.
+        sources: Paths of the photos relative to `root`, with forward slashes, sorted.
+        folders: Absolute paths of the folders that were searched: inputs, and links below them.
+        patterns: Inputs with wildcards.
+        single_folder: Whether all inputs name, or lie directly in, one and the same folder.
+    """
+
+    root: Path
+    sources: tuple[str, ...]
+    folders: tuple[Path, ...]
+    patterns: tuple[Pattern, ...]
+    single_folder: bool
+
+
+def find_photos(inputs: Sequence[Path]) -> PhotoTree:
+    """Find the photos that files, folders and globs name.
+
+    Folders are searched to the bottom for files with the extension of a photo; hidden files and
+    folders are left out, links to folders are followed once. A file that is named itself counts
+    as a photo whatever its name. What exists is taken as it is, even with glob characters.
+
+    Raises:
+        InputError: An input does not exist, a folder cannot be read, or there is no photo at all.
+    """
+    search = _Search()
+    for path in inputs:
+        search.add(path)
+    if not search.photos:
+        raise InputError(
+            f"{', '.join(map(str, inputs))}: no photo there; banet looks in folders for files "
+            "such as .jpg, .png or .webp that are not hidden, so check the path"
+        )
+    root = _common_folder(search.bases)
+    sources = sorted(photo.relative_to(root).as_posix() for photo in search.photos)
+    return PhotoTree(
+        root=root,
+        sources=tuple(sources),
+        folders=tuple(search.folders),
+        patterns=tuple(search.patterns),
+        single_folder=len(set(search.bases)) == 1,
+    )
+
+
+@dataclass(kw_only=True)
+class _Search:
+    """Photos and folders as they are found, input by input."""
+
+    bases: list[Path] = field(default_factory=list)
+    photos: set[Path] = field(default_factory=set)
+    folders: list[Path] = field(default_factory=list)
+    patterns: list[Pattern] = field(default_factory=list)
+
+    def add(self, path: Path) -> None:
+        """Search what one input names."""
+        # Path.resolve would replace links, by whose names the user knows the photos.
+        absolute = Path(os.path.abspath(path))  # noqa: PTH100
+        if os.path.lexists(absolute):
+            is_folder = absolute.is_dir()
+            self.bases.append(absolute if is_folder else absolute.parent)
+            self._take_folder(absolute) if is_folder else self.photos.add(absolute)
+            return
+        pattern = _parse_pattern(absolute)
+        if pattern is None:
+            raise InputError(f"{path}: no such file or folder; check the path")
+        matches = list(self._matches(pattern.base, pattern.parts))
+        if not matches:
+            raise InputError(f"{path}: no file or folder matches this pattern; check it")
+        self.bases.append(pattern.base)
+        self.patterns.append(pattern)
+        for match in matches:
+            if match.is_dir():
+                self._take_folder(match)
+            elif is_photo_path(match):
+                self.photos.add(match)
+
+    def _take_folder(self, folder: Path) -> None:
+        self.folders.append(folder)
+        for parent, names in self._walk(folder):
+            self.photos.update(parent / name for name in names if is_photo_path(Path(name)))
+
+    def _matches(self, folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
+        """Yield what a pattern names in a folder; hidden names only if it spells out their dot."""
+        if not parts:
+            yield folder
+            return
+        name, rest = parts[0], parts[1:]
+        if name == ANY_DEPTH:  # not left to glob, which follows links in circles
+            for parent, _ in self._walk(folder):
+                yield from self._matches(parent, rest)
+            return
+        matches = sorted(glob(name, root_dir=folder)) if has_magic(name) else [name]  # noqa: PTH207
+        for path in (folder / match for match in matches):
+            if path.is_dir() if rest else os.path.lexists(path):
+                yield from self._matches(path, rest)
+
+    def _walk(self, folder: Path) -> Iterator[tuple[Path, list[str]]]:
+        """Yield a folder and those below with the names of their files.
+
+        Each real folder comes once, so that links cannot loop. Those behind links come last.
+        """
+        visited: set[tuple[int, int]] = set()
+        pending = [folder]
+        while pending:
+            links: list[Path] = []
+            for start in pending:
+                for name, folders, files in os.walk(start, onerror=_refuse_unreadable):
+                    parent = Path(name)
+                    status = parent.stat()
+                    identity = status.st_dev, status.st_ino
+                    if identity in visited:
+                        folders.clear()
+                        continue
+                    visited.add(identity)
+                    if parent.is_symlink():
+                        self.folders.append(parent)
+                    folders[:] = sorted(child for child in folders if not child.startswith("."))
+                    paths = [parent / child for child in folders]
+                    links.extend(path for path in paths if path.is_symlink())
+                    yield parent, files
+            pending = links
+
+
+def _parse_pattern(path: Path) -> Pattern | None:
+    """Split an absolute path before its first wildcard; None if it has none.
+
+    A folder that exists is no wildcard, whatever characters its name has.
+    """
+    base = Path(path.anchor)
+    parts = path.parts[1:]
+    for index, part in enumerate(parts):
+        if has_magic(part) and not os.path.lexists(base / part):
+            return Pattern(base=base, parts=parts[index:])
+        base /= part
+    return None
+
+
+def _common_folder(bases: Sequence[Path]) -> Path:
+    try:
+        return Path(os.path.commonpath(bases))
+    except ValueError as error:
+        raise InputError(
+            "the inputs lie on different drives; segment each drive in a run of its own"
+        ) from error
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    raise InputError(
+        f"{error.filename}: this folder cannot be read ({error.strerror}); mend its permissions "
+        "or leave it out"
+    ) from error

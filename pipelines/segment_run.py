@@ -1,0 +1,222 @@
+"""A run of `banet segment` as it proceeds: hands out the work and records what comes back."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from pipelines.checkpoints import Weights
+from pipelines.errors import BanetError
+from pipelines.images import write_atomically
+from pipelines.info import versions
+from pipelines.ledger import LEDGER_NAME, Ledger, LedgerRow, read_ledger
+from pipelines.locks import exclusive
+from pipelines.parallel import Pool, open_pool
+from pipelines.photo_files import MASKS, remove_leftovers
+from pipelines.photo_search import PhotoTree
+from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, TaskSettings
+from pipelines.photo_worker import probe_worker, segment_batch
+from pipelines.progress import Progress
+from pipelines.resume import pending_work
+from pipelines.run_file import read_run_file, refuse_other_root, write_run_file
+from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary
+
+PHOTOS_PER_TASK = 2
+"""Enough to make the cost of a task (a millisecond or two) small beside its work, and few enough
+that an interrupted run is soon at rest."""
+
+SAME_INTERRUPT_SECONDS = 1.0
+"""Interrupts so close together are one: `timeout`, for instance, sends each signal twice."""
+
+LOCK_FILE = ".lock"
+
+
+@dataclass(kw_only=True)
+class SegmentRun:
+    """Counts what came back and keeps the ledger.
+
+    Attributes:
+        started: What `time.perf_counter` said.
+    """
+
+    options: SegmentOptions
+    settings: TaskSettings
+    weights: Weights
+    tree: PhotoTree
+    started: float
+    device: str = "not used"
+    precision: str = "not used"
+    skipped: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    stages: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    failures: list[Failure] = field(default_factory=list)
+
+    def computed_by(self, device_and_precision: tuple[str, str]) -> None:
+        """Note where the networks run."""
+        self.device, self.precision = device_and_precision
+
+    def plan(self) -> tuple[list[PhotoTask], dict[str, LedgerRow]]:
+        """Find out what there is to do, and return it with the ledger of earlier runs."""
+        earlier = read_ledger(self.settings.out / LEDGER_NAME)
+        work = pending_work(self.tree, self.settings, earlier, force=self.options.force)
+        self.skipped = len(self.tree.sources) - len(work)
+        return work, earlier
+
+    def do(self, progress: Progress) -> None:
+        """Segment the photos that are to be done, and write ledger and `run.json`.
+
+        Raises:
+            LockedError: Another run is writing there.
+            BanetError: See `segment`.
+        """
+        with _output_folder(self.settings.out, root=self.settings.root):
+            work, earlier = self.plan()
+            if work:
+                self._do(work, earlier, progress)
+            self._write_run_file(finished=True)
+
+    def summary(self) -> SegmentSummary:
+        """Return the state of the run."""
+        wall_seconds = time.perf_counter() - self.started
+        discovered, done = len(self.tree.sources), self.counts.total()
+        return SegmentSummary(
+            out=self.settings.out,
+            root=self.settings.root,
+            discovered=discovered,
+            ok=self.counts["ok"],
+            empty=self.counts["empty"],
+            failed=self.counts["failed"],
+            skipped=self.skipped,
+            pending=discovered - self.skipped - done,
+            exit_code=3 if self.counts["failed"] else 0,
+            device=self.device,
+            precision=self.precision,
+            weights={"name": self.weights.name, "sha256": self.weights.sha256},
+            stages={name: round(seconds, 3) for name, seconds in self.stages.items()},
+            wall_seconds=round(wall_seconds, 3),
+            images_per_second=round(done / wall_seconds, 3),
+            versions=versions(),
+            failures=tuple(sorted(self.failures, key=lambda failure: failure.source)),
+        )
+
+    def _do(
+        self, work: list[PhotoTask], earlier: Mapping[str, LedgerRow], progress: Progress
+    ) -> None:
+        with open_pool(workers=self.options.workers, scheduler=self.options.scheduler) as pool:
+            self.settings = replace(self.settings, threads=_threads_per_worker(pool, self.options))
+            self.computed_by(next(pool.map(probe_worker, [self.settings])))
+            # Before the first result: a run that dies must have left word of itself.
+            self._write_run_file(finished=False)
+            with Ledger(self.settings.out / LEDGER_NAME, earlier) as ledger:
+                try:
+                    self._segment(work, pool, ledger, progress)
+                except BaseException:
+                    self._write_run_file(finished=False)
+                    raise
+
+    def _segment(
+        self, work: list[PhotoTask], pool: Pool, ledger: Ledger, progress: Progress
+    ) -> None:
+        progress.start("Segmenting", len(work))
+        stopping = False
+
+        def tasks() -> Iterator[BatchTask]:
+            photos = iter(work)
+            while not stopping and (batch := tuple(islice(photos, PHOTOS_PER_TASK))):
+                ledger.begin(photo.source for photo in batch)
+                yield BatchTask(photos=batch, settings=self.settings)
+
+        results = iter(pool.map(segment_batch, tasks()))
+        try:
+            for result in results:
+                self._record(result, ledger, progress)
+                self._stop_after_too_many_failures()
+        except BaseException:
+            stopping = True
+            self._record_in_flight(results, ledger, progress)
+            raise
+        progress.finish()
+
+    def _record_in_flight(
+        self, results: Iterator[BatchResult], ledger: Ledger, progress: Progress
+    ) -> None:
+        """Wait for the tasks in flight when a run ends early; another interrupt ends the wait."""
+        stopped = time.monotonic()
+        while True:
+            try:
+                for result in results:
+                    self._record(result, ledger, progress)
+            except KeyboardInterrupt:
+                if time.monotonic() - stopped > SAME_INTERRUPT_SECONDS:
+                    raise
+            except BanetError:  # of another task; what ended the run is the error to tell of
+                continue
+            else:
+                return
+
+    def _record(self, result: BatchResult, ledger: Ledger, progress: Progress) -> None:
+        ledger.append((*result.rows, *result.unchanged))
+        self.skipped += len(result.unchanged)
+        for row in result.rows:
+            self.counts[row.status] += 1
+            if row.status == "failed":
+                self.failures.append(Failure(source=row.source, error=row.error or ""))
+        for stage, seconds in result.stages.items():
+            self.stages[stage] += seconds
+        failed = self.counts["failed"]
+        progress.advance(
+            len(result.rows) + len(result.unchanged), f"{failed} failed" if failed else ""
+        )
+
+    def _stop_after_too_many_failures(self) -> None:
+        failed, limit = self.counts["failed"], self.options.max_failures
+        if limit is not None and failed > limit:
+            last = self.failures[-1]
+            raise BanetError(
+                f"stopped after {failed} failed photos, --max-failures allows {limit}; the "
+                f"last one was {last.source} ({last.error}); {LEDGER_NAME} in "
+                f"{self.settings.out} lists all"
+            )
+
+    def _write_run_file(self, *, finished: bool) -> None:
+        content = self.summary().as_json()
+        write_run_file(self.settings.out, content if finished else {**content, "exit_code": None})
+
+
+def _threads_per_worker(pool: Pool, options: SegmentOptions) -> int | None:
+    """Share the cores among the workers; on a cluster each worker thread is one core's worth."""
+    if options.scheduler is not None:
+        return 1
+    return max(1, torch.get_num_threads() // pool.workers) if pool.workers > 1 else None
+
+
+@contextmanager
+def _output_folder(out: Path, *, root: Path) -> Iterator[None]:
+    """Have a folder for oneself, and make sure that results can be written there.
+
+    Raises:
+        InputError: It holds the results of another folder than `root`.
+        LockedError: Another run is writing there.
+        BanetError: It cannot be written to.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive(out / LOCK_FILE, place=out))
+            earlier = read_run_file(out)
+            refuse_other_root(earlier, root=root, out=out)
+            if earlier is not None and not earlier.finished:  # else there are none to look for
+                remove_leftovers(out)
+            (out / MASKS).mkdir(exist_ok=True)
+            write_atomically(out / MASKS / ".writable", b"banet")
+            (out / MASKS / ".writable").unlink()
+        except OSError as error:
+            raise BanetError(
+                f"--out {out}: cannot be written ({error.strerror or error}); mend its permissions "
+                "or choose another folder"
+            ) from error
+        yield

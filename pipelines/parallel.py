@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import dask
@@ -209,31 +210,32 @@ def _connect(address: str) -> Iterator[DaskPool]:
                 f"--scheduler {address}: the cluster has no workers; start one with "
                 f"`dask worker {address}`"
             )
-        for worker in threads:
-            _require_banet(client, worker)
+        _require_banet(client)
         yield DaskPool(client, workers=sum(threads.values()))
 
 
-def _require_banet(client: "distributed.Client", worker: str) -> None:
-    """Make sure that the scheduler and a worker can take tasks of this program.
+def _require_banet(client: "distributed.Client") -> None:
+    """Make sure that the scheduler and all workers can take tasks of this program.
+
+    A worker that cannot import a task does not answer at all, so each is asked beforehand, by
+    means of a function that every Python has.
 
     Raises:
-        BanetError: They lack banet, or have another version.
+        BanetError: One of them lacks banet, or has another version.
     """
+    question = "pipelines:__version__"
     try:
-        there = client.submit(installed_version, pure=False, workers=[worker]).result()
-    except Exception as error:  # which, depends on who lacks what
+        found = {
+            "scheduler": client.run_on_scheduler(resolve_name, question),
+            **{f"worker {name}": has for name, has in client.run(resolve_name, question).items()},
+        }
+    except (ImportError, AttributeError) as error:
         raise BanetError(
-            f"--scheduler: the worker {worker} or its scheduler cannot run banet "
-            f"({type(error).__name__}: {error}); {_CLUSTER_HINT}"
+            f"--scheduler: the cluster cannot run banet ({error}); {_CLUSTER_HINT}"
         ) from error
-    if there != __version__:
-        raise BanetError(
-            f"--scheduler: the worker {worker} has banet {there}, this is {__version__}; "
-            f"{_CLUSTER_HINT}"
-        )
-
-
-def installed_version() -> str:
-    """Return the version of banet; where it can be called, tasks can be, too."""
-    return __version__
+    for name, version in found.items():
+        if version != __version__:
+            raise BanetError(
+                f"--scheduler: the {name} has banet {version}, this is {__version__}; "
+                f"{_CLUSTER_HINT}"
+            )

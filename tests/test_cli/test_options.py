@@ -1,12 +1,17 @@
 """Options agree with each other, and with the pipelines behind them."""
 
 from dataclasses import MISSING, fields
+from typing import get_args
 
 import pytest
 
+from banet_cli import options
 from banet_cli.app import build_command
 from banet_cli.configuration import parameters_of
+from pipelines.devices import Precision
 from pipelines.evaluate import EvaluateOptions
+from pipelines.images import ImageFormat
+from pipelines.photo_tasks import Composite, MaskKind
 from pipelines.prepare import PrepareOptions
 from pipelines.segment_options import SegmentOptions
 from pipelines.train import TrainOptions
@@ -58,3 +63,16 @@ def test_the_pipelines_options_and_defaults_are_those_of_the_command(command):
         if name not in TERMINAL
     }
     assert offered == declared
+
+
+@pytest.mark.parametrize(
+    ("offered", "allowed"),
+    [
+        (options.Precision, Precision),
+        (options.Composite, Composite),
+        (options.CompositeFormat, ImageFormat),
+        (options.MaskKind, MaskKind),
+    ],
+)
+def test_the_choices_of_an_option_are_those_of_the_pipelines(offered, allowed):
+    assert get_args(offered) == get_args(allowed)

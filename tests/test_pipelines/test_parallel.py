@@ -1,12 +1,21 @@
+import logging
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+from distributed import LocalCluster
 
 from pipelines.errors import BanetError, ConfigError, InputError
-from pipelines.parallel import WINDOW_PER_WORKER, Pool, available_cores, open_pool
+from pipelines.parallel import (
+    WINDOW_PER_WORKER,
+    Pool,
+    available_cores,
+    available_memory,
+    open_pool,
+)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +94,63 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPat
 
 def test_cores_are_those_that_this_process_may_use() -> None:
     assert 1 <= available_cores() <= (os.cpu_count() or 1)
+
+
+def test_cores_are_no_more_than_the_quota_of_a_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.parallel.CPU_COUNT", 1)
+
+    with open_pool() as pool:
+        assert pool.workers == 1
+
+
+def test_memory_is_that_of_this_machine_or_less() -> None:
+    assert 10**8 < available_memory() <= psutil.virtual_memory().total
+
+
+@pytest.mark.parametrize(
+    ("lack", "message"),
+    [
+        ("sys.modules['pipelines'] = None", "cannot run banet .*install the same version"),
+        ("import pipelines; pipelines.__version__ = '0.0.1'", r"has banet 0\.0\.1, this is"),
+    ],
+)
+@pytest.mark.timeout(60)
+def test_a_cluster_without_this_banet_is_told_from_a_bug(lack: str, message: str) -> None:
+    with (
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+            preload=f"import sys\n{lack}",
+        ) as cluster,
+        pytest.raises(BanetError, match=message),
+        open_pool(scheduler=cluster.scheduler_address),
+    ):
+        pass
+
+
+def test_tasks_are_lost_neither_by_an_interrupt_nor_by_tasks_that_cannot_be_drawn(
+    two_threads: Pool,
+) -> None:
+    def tasks() -> Iterator[int]:
+        yield from range(6)
+        raise KeyboardInterrupt
+
+    results = two_threads.map(square, tasks())
+    taken = []
+    interrupted = False
+    while True:
+        try:
+            taken.extend(results)
+        except KeyboardInterrupt:
+            interrupted = True
+        else:
+            break
+
+    assert interrupted
+    assert sorted(taken) == [0, 1, 4, 9, 16, 25]
 
 
 def test_nothing_is_written_to_the_current_folder(

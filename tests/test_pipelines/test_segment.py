@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from pipelines.errors import BanetError, ConfigError, DeviceError, InputError, WeightsError
-from pipelines.segment import SegmentOptions, SegmentSummary
+from pipelines.segment import SegmentOptions, SegmentSummary, probe_device
 
 Run = Callable[..., SegmentSummary]
 
+KILLED_PHOTOS = 60
+"""Enough for a run to be still busy when it is killed."""
+
 SUMMARY_KEYS = {
-    *("discovered", "ok", "empty", "failed", "skipped", "exit_code", "device", "precision"),
+    *("root", "discovered", "ok", "empty", "failed", "skipped", "exit_code", "device", "precision"),
     *("weights", "stages", "wall_seconds", "images_per_second", "versions"),
 }
 
@@ -378,7 +381,7 @@ def test_a_killed_run_loses_nothing_and_repeats_nothing(
     run: Run, tmp_path: Path, write_photo: Callable[..., Path], weights_file: str
 ) -> None:
     folder, out = tmp_path / "many", tmp_path / "killed"
-    for index in range(16):
+    for index in range(KILLED_PHOTOS):
         write_photo(folder / f"{index:03}.png", width=400, height=300, seed=index)
     script = f"""
         from pathlib import Path
@@ -394,8 +397,9 @@ def test_a_killed_run_loses_nothing_and_repeats_nothing(
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
+    assert process.returncode == -signal.SIGKILL
     finished = [source for source, row in ledger_of_killed(out).items() if row["status"] == "ok"]
-    assert 4 <= len(finished) < 16
+    assert 4 <= len(finished) < KILLED_PHOTOS
     times = {name: (out / f"masks/{name[:3]}.png").stat().st_mtime_ns for name in finished}
 
     summary = run(folder, out=out)
@@ -405,7 +409,7 @@ def test_a_killed_run_loses_nothing_and_repeats_nothing(
     assert times == {name: (out / f"masks/{name[:3]}.png").stat().st_mtime_ns for name in finished}
     killed, whole = outputs(out), outputs(tmp_path / "whole")
     assert set(killed) == set(whole)
-    assert len(ledger(out)) == 16
+    assert len(ledger(out)) == KILLED_PHOTOS
     for name in (name for name in whole if name.startswith("masks/")):
         difference = pixels(out / name).astype(int) - pixels(tmp_path / "whole" / name)
         assert np.abs(difference).max() <= 1
@@ -471,6 +475,27 @@ def test_an_unreadable_background_is_refused_before_anything_is_written(
     assert not photos.with_name("photos-segmented").exists()
 
 
+def test_inputs_are_looked_at_before_weights_and_devices(run: Run, photos: Path) -> None:
+    with pytest.raises(InputError, match="nowhere"):
+        run(photos / "nowhere", weights="missing.safetensors", device="cuda:99")
+    with pytest.raises(InputError, match="--out"):
+        run(photos, out=photos / "out", weights="missing.safetensors", device="cuda:99")
+
+
+def test_several_gpus_are_no_secret(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+
+    with caplog.at_level("INFO", "pipelines"):
+        for device in ("auto", "cuda", "cuda:1"):
+            probe_device(SegmentOptions(inputs=(photos,), device=device, precision="fp32"))
+
+    assert len(caplog.messages) == 2
+    assert caplog.messages[0].startswith("4 CUDA devices, using cuda:0")
+
+
 def test_missing_weights_and_devices_are_refused_before_anything_is_written(
     run: Run, photos: Path
 ) -> None:
@@ -531,7 +556,12 @@ def test_all_mistakes_in_the_options_are_reported_together() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"composite": "image"}, {"composite": "color", "background": "beach.jpg"}]
+    "options",
+    [
+        {"composite": "image"},
+        {"composite": "color", "background": "beach.jpg"},
+        {"composite": "color", "background": "rgb(300,0,0)"},
+    ],
 )
 def test_a_background_must_fit_the_composite(options: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="--background"):

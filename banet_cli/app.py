@@ -24,6 +24,7 @@ from banet_cli.logs import configure_logging, release_logging
 
 COMMANDS = (segment, prepare, train, evaluate, init, info)
 ENVIRONMENT_PREFIX = "BANET"
+VARIABLES_HINT = "Every value may also come from a variable, BANET_<COMMAND>_<OPTION>."
 SETTINGS_HINT = (
     "Every value may also come from a variable, BANET_<COMMAND>_<OPTION>, or from banet.toml "
     "(`banet init` writes one); an option wins over a variable, a variable over the file."
@@ -35,7 +36,8 @@ app = typer.Typer(
     name="banet", add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
 for command in COMMANDS:
-    app.command(epilog=SETTINGS_HINT)(command)
+    reads_settings = "config" in command.__annotations__
+    app.command(epilog=SETTINGS_HINT if reads_settings else VARIABLES_HINT)(command)
 
 
 def _print_version(value: bool) -> None:  # noqa: FBT001 - the signature of a callback

@@ -281,7 +281,12 @@ Background = Annotated[
 CompositeFormatOption = Annotated[CompositeFormat, typer.Option(help="File format of composites.")]
 MaskOption = Annotated[MaskKind, typer.Option(help="Grey levels at the edges, or black and white.")]
 Threshold = Annotated[
-    float, typer.Option(metavar="ALPHA", help="Alpha from which on a binary mask is white.")
+    float,
+    typer.Option(
+        metavar="PROBABILITY",
+        help="Probability from which on a pixel shows a person: in binary masks, for the coverage "
+        "in the ledger, and for whether a photo is empty.",
+    ),
 ]
 DryRun = Annotated[bool, typer.Option(help="Only say what would be done; write nothing.")]
 

@@ -13,9 +13,9 @@ HEADER = """\
 # The commands of banet
 
 Made by `make docs` from the commands themselves; do not edit. Every value may come from the command
-line, from the environment variable named beside it, or from the key of the same name in the
-command's table of `banet.toml`; the first of them wins. In a variable, several paths are separated
-as in PATH, several names by spaces.
+line or from the environment variable named beside it; for commands that have `--config`, also from
+the key of the same name in the command's table of `banet.toml`. The first of them wins. In a
+variable, several paths are separated as in PATH, several names by spaces.
 """
 
 EXIT_CODES = """\
@@ -28,6 +28,7 @@ EXIT_CODES = """\
 | 2 | wrong usage or configuration |
 | 3 | the run finished, but some inputs failed; each is listed with its reason |
 | 4 | the requested device is not available |
+| 5 | another run is writing to the same place |
 | 130, 143 | interrupted (SIGINT, SIGTERM); the same command goes on from there |
 """
 

@@ -59,6 +59,12 @@ def test_every_command_explains_itself(banet, name):
     assert "Usage" in outcome.stdout
 
 
+@pytest.mark.parametrize("name", COMMAND_NAMES)
+def test_only_commands_that_read_settings_say_so(banet, name):
+    stdout = banet(name, "--help").stdout
+    assert ("banet.toml (`banet init`" in " ".join(stdout.split())) == ("--config" in stdout)
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -69,6 +75,7 @@ def test_every_command_explains_itself(banet, name):
         (["prepare", "a", "b", "--size", "7"], "--size 7"),
         (["prepare", "a", "b", "--split", "1,2"], "0.8,0.1,0.1"),
         (["segment", "a", "--device", "toaster"], "--device toaster"),
+        (["init", "nowhere/banet.toml"], "nowhere/banet.toml: cannot be written"),
     ],
 )
 def test_wrong_usage_exits_2_with_a_sentence(banet, arguments, expected):

@@ -1,5 +1,6 @@
 """The whole chain through the real command: prepare, train, evaluate, segment."""
 
+import json
 import os
 import re
 import signal
@@ -101,3 +102,37 @@ def test_an_interrupted_training_says_so(dataset, sent, exit_code):
     assert rest.endswith("interrupted; run the command again to complete it\n")
     assert re.search(r"saved at iteration \d+; add --resume to go on from there", rest)
     assert "Traceback" not in rest
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM to send")
+@pytest.mark.parametrize(("sent", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_segmentation_goes_on_where_it_was(banet, weights, sent, exit_code):
+    Path("photos").mkdir()
+    for index in range(300):
+        Image.effect_noise((400, 300), 50).convert("RGB").save(f"photos/{index}.jpg")
+    arguments = ["segment", "photos", "--weights", str(weights), "--workers", "2"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "banet_cli", *arguments], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        while process.poll() is None and len(rows_of_segmented_photos()) < 4:
+            time.sleep(0.01)
+        process.send_signal(sent)
+        messages = process.stderr.read()
+    assert process.returncode == exit_code, messages
+    assert "Traceback" not in messages
+    rows = rows_of_segmented_photos()
+    assert 4 <= len(rows) < 300
+    masks = {str(path) for path in Path("photos-segmented").glob("masks/*")}
+    assert masks == {f"photos-segmented/{row['mask']}" for row in rows}
+
+    rest = banet(*arguments, "--json").summary
+
+    assert (rest["skipped"], rest["ok"] + rest["empty"]) == (len(rows), 300 - len(rows))
+
+
+def rows_of_segmented_photos():
+    ledger = Path("photos-segmented/results.jsonl")
+    lines = ledger.read_bytes().splitlines(keepends=True) if ledger.exists() else []
+    return [json.loads(line) for line in lines if line.endswith(b"\n")]

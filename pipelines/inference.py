@@ -14,7 +14,7 @@ from torch import nn
 from models import normalize
 from pipelines.checkpoints import load_weights_once
 from pipelines.devices import Precision, autocast, resolve_device, resolve_precision
-from pipelines.errors import BanetError, PhotoError
+from pipelines.errors import BanetError
 from pipelines.images import Pixels, fitted_size, resize
 
 CERTAIN = 0.02
@@ -39,6 +39,9 @@ class Segmenter:
         device: Where it is to run. On a GPU, one forward pass at a time holds the device.
         dtype: For autocast.
         size: Working size: pixels of the longer side of the photo as the network sees it.
+
+    Raises:
+        BanetError: The device cannot take the network.
     """
 
     def __init__(
@@ -47,7 +50,10 @@ class Segmenter:
         self.device = device
         self.dtype = dtype
         self._size = size
-        self._network = copy.deepcopy(network).to(device)
+        try:
+            self._network = copy.deepcopy(network).to(device)
+        except RuntimeError as error:
+            raise _device_failure(device, error) from error
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._turn: AbstractContextManager[object] = (
             nullcontext() if device.type == "cpu" else threading.Lock()
@@ -61,21 +67,15 @@ class Segmenter:
             w is the working size.
 
         Raises:
-            PhotoError: The device has too little memory free.
+            torch.OutOfMemoryError: The device has too little memory free.
             BanetError: The device failed. A GPU in this state fails for every photo to come.
         """
         try:
             return self._forward(pixels)
-        except torch.OutOfMemoryError as error:
-            raise PhotoError(f"not enough memory on {self.device}") from error
         except RuntimeError as error:
-            if self.device.type == "cpu":
+            if self.device.type == "cpu" or isinstance(error, torch.OutOfMemoryError):
                 raise
-            reason = str(error).split("\n", maxsplit=1)[0]
-            raise BanetError(
-                f"--device {self.device}: failed ({reason}); see whether the device and its driver "
-                "are well, then run the same command again, which goes on from there"
-            ) from error
+            raise _device_failure(self.device, error) from error
 
     def _forward(self, pixels: Pixels) -> NDArray[np.float32]:
         height, width = fitted_size(
@@ -147,6 +147,14 @@ def confidence(probability: NDArray[np.float32]) -> float:
         return 1.0
     certainty = np.abs(2 * probability - 1)
     return float((probability * certainty).sum(dtype=np.float64)) / total
+
+
+def _device_failure(device: torch.device, error: RuntimeError) -> BanetError:
+    reason = str(error).split("\n", maxsplit=1)[0]
+    return BanetError(
+        f"--device {device}: failed ({reason}); see whether the device and its driver are well and "
+        "who else uses it, then run the same command again"
+    )
 
 
 @lru_cache(maxsize=2)

@@ -211,11 +211,12 @@ def test_composites_of_every_format_go_when_nobody_is_there_any_more(
     assert (out / "masks/0.png").exists()
 
 
+@pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
 def test_missing_memory_fails_one_photo_and_says_so(
-    run: Run, photos: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, photos: Path, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise MemoryError
+        raise error
 
     monkeypatch.setattr("pipelines.photo_worker.decode_photo", fail)
 
@@ -238,7 +239,7 @@ class BrokenDevice(torch.nn.Module):
 @pytest.mark.parametrize(
     ("device", "error", "raised", "reason"),
     [
-        ("meta", torch.OutOfMemoryError("x"), "PhotoError", "not enough memory on meta"),
+        ("meta", torch.OutOfMemoryError("full"), "OutOfMemoryError", "full"),
         ("meta", RuntimeError("device lost\nmore"), "BanetError", r"failed \(device lost\)"),
         ("cpu", RuntimeError("a bug"), "RuntimeError", "a bug"),
     ],
@@ -259,6 +260,42 @@ def test_a_lost_device_ends_the_run_and_a_full_one_does_not(
         segmenter(np.zeros((8, 8, 3), np.uint8))
 
     assert caught.type.__name__ == raised
+
+
+def test_a_device_that_cannot_take_the_network_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipelines.inference import Segmenter
+
+    def fail(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    network = torch.nn.Identity()
+    monkeypatch.setattr(torch.nn.Module, "to", fail)
+
+    with pytest.raises(BanetError, match=r"--device meta: failed \(out of memory\)"):
+        Segmenter(network, device=torch.device("meta"), dtype=torch.float32, size=32)
+
+
+def test_what_was_finished_before_the_device_was_lost_is_kept(
+    run: Run, photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipelines.inference import Segmenter
+
+    forward, calls = Segmenter._forward, 0
+
+    def fail_in_the_end(segmenter: Segmenter, pixels: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > 4:
+            raise BanetError("--device cuda: failed")
+        return forward(segmenter, pixels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Segmenter, "_forward", fail_in_the_end)
+        with pytest.raises(BanetError, match="--device cuda"):
+            run(photos)
+
+    assert len(ledger(out)) == 4
+    assert (run(photos).ok, run(photos).skipped) == (1, 5)
 
 
 def test_photos_that_are_large_together_are_done_one_by_one(

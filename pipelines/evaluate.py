@@ -7,10 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
 from pipelines.checkpoints import load_weights
 from pipelines.devices import Precision, precision_name, resolve_device, resolve_precision
-from pipelines.errors import ConfigError, InputError
-from pipelines.images import write_atomically
+from pipelines.errors import BanetError, ConfigError, InputError
+from pipelines.images import Pixels, write_atomically
 from pipelines.inference import MINIMUM_SIZE, Segmenter
 from pipelines.progress import Progress, SilentProgress
 from pipelines.scoring import PhotoScore, Scores, score_mask, summarise
@@ -108,6 +112,7 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
         InputError: A dataset has no samples in the split.
         WeightsError: Weights cannot be read.
         DeviceError: The device is not there.
+        BanetError: Its memory does not suffice.
     """
     started = perf_counter()
     progress = progress or SilentProgress()
@@ -125,7 +130,7 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
         for store, indices in zip(stores, chosen, strict=True):
             scores: list[PhotoScore] = []
             for sample, photo, mask in store.photos(indices):
-                scores.append(score_mask(segmenter(photo), mask))
+                scores.append(score_mask(_probability(segmenter, photo), mask))
                 rows.append(_row(name, store.path, sample, scores[-1]))
                 progress.advance()
             results.append(
@@ -144,6 +149,16 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
     if options.out is not None:
         _write_report(options.out, summary, rows)
     return summary
+
+
+def _probability(segmenter: Segmenter, photo: Pixels) -> NDArray[np.float32]:
+    try:
+        return segmenter(photo)
+    except torch.OutOfMemoryError as error:
+        raise BanetError(
+            f"{segmenter.device}: not enough memory for a photo; use a smaller --size, or "
+            "--device cpu"
+        ) from error
 
 
 def _chosen_indices(store: Store, split: str) -> list[int]:

@@ -9,23 +9,23 @@ import json
 import logging
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
-from math import inf, isclose
 from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 
-from pipelines.boundary import CANNY_THRESHOLDS, CANONICAL_SIZE, boundary_target
-from pipelines.errors import BanetError, ConfigError, PhotoError, StoreError
+from pipelines.boundary import CANONICAL_SIZE, boundary_target
+from pipelines.errors import BanetError, PhotoError, StoreError
 from pipelines.examine import ReportRow, examine, load_pair, settle
-from pipelines.frames import FITS, Fit, fit_frame
+from pipelines.frames import fit_frame
 from pipelines.images import write_atomically
 from pipelines.locks import exclusive
 from pipelines.parallel import Pool, open_pool
+from pipelines.prepare_options import PrepareOptions, PrepareSummary
 from pipelines.progress import Progress, SilentProgress
-from pipelines.sources import FORMATS, Sample, discover_samples
+from pipelines.sources import Sample, discover_samples
 from pipelines.sources.crops import add_crops
 from pipelines.store import (
     SAMPLES_PER_SHARD,
@@ -38,112 +38,11 @@ from pipelines.store import (
     write_shard,
 )
 
-MINIMUM_SIZE = 32
+__all__ = ["PrepareOptions", "PrepareSummary", "prepare", "report_path"]
+
 PAIRS_PER_TASK = 8
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrepareOptions:
-    """What to prepare and how; the options of the command of the same name.
-
-    Attributes:
-        source: Folder of the source dataset.
-        dataset: Path of the store to write.
-        format: Layout of the source, or `auto`.
-        size: Side S of the stored frames in pixels.
-        fit: How a photo is fitted into the frame.
-        canonical_width: W of Eq. 1 in pixels at a frame of 512.
-        canny: Thresholds of the edge detector.
-        split: Shares of train, val and test; a list of the dataset's own wins.
-        crops: CSV file of boxes that become samples of their own, see `sources.crops`.
-        check: Examine the source and write nothing.
-        force: Replace a store that was made from other inputs or with other options.
-        max_failures: Stop if more pairs than this fail; None for no limit.
-        workers: Local worker threads; None for one per core, 0 for none.
-        scheduler: Address of an existing Dask scheduler.
-
-    Raises:
-        ConfigError: Some values make no sense; all of them are named.
-    """
-
-    source: Path
-    dataset: Path
-    format: str = "auto"
-    size: int = 512
-    fit: Fit = "letterbox"
-    canonical_width: float = 50.0
-    canny: tuple[float, float] = CANNY_THRESHOLDS
-    split: tuple[float, float, float] = (0.8, 0.1, 0.1)
-    crops: Path | None = None
-    check: bool = False
-    force: bool = False
-    max_failures: int | None = None
-    workers: int | None = None
-    scheduler: str | None = None
-
-    def __post_init__(self) -> None:
-        shares = ",".join(f"{share:g}" for share in self.split)
-        low, high = self.canny
-        checks = {
-            f"--format {self.format}: use auto, {', '.join(FORMATS)}": (
-                self.format in {"auto", *FORMATS}
-            ),
-            f"--size {self.size}: at least {MINIMUM_SIZE}": self.size >= MINIMUM_SIZE,
-            f"--fit {self.fit}: use {', '.join(FITS)}": self.fit in FITS,
-            f"--canonical-width {self.canonical_width:g}: must be positive": (
-                0 < self.canonical_width < inf
-            ),
-            f"--canny {low:g},{high:g}: need 0 <= LOW <= HIGH": 0 <= low <= high,
-            f"--split {shares}: shares of train, val and test that add up to 1": (
-                min(self.split) >= 0 and isclose(sum(self.split), 1)
-            ),
-            f"--max-failures {self.max_failures}: must not be negative": (
-                self.max_failures is None or self.max_failures >= 0
-            ),
-        }
-        mistakes = [message for message, is_right in checks.items() if not is_right]
-        if mistakes:
-            raise ConfigError("; ".join(mistakes))
-
-    def stored_parameters(self) -> dict[str, object]:
-        """Return the options that shape the store's content, JSON-serialisable."""
-        return {
-            "size": self.size,
-            "fit": self.fit,
-            "canonical_width": self.canonical_width,
-            "canny": list(self.canny),
-            "split_shares": list(self.split),
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class PrepareSummary:
-    """The accounting of one run; `discovered` is the sum of the four statuses."""
-
-    discovered: int
-    stored: int
-    duplicates: int
-    missing: int
-    failed: int
-    splits: dict[str, int]
-    seconds: float
-    format: str
-    problems: tuple[ReportRow, ...]
-
-    @property
-    def exit_code(self) -> int:
-        """0, or 3 if some pairs failed."""
-        return 3 if self.failed else 0
-
-    def as_json(self) -> dict[str, object]:
-        """Return the JSON summary of the command."""
-        summary = asdict(self)
-        summary["problems"] = [
-            {"name": row.name, "status": row.status, "reason": row.reason} for row in self.problems
-        ]
-        return summary
 
 
 def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> PrepareSummary:

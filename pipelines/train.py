@@ -6,42 +6,26 @@ needs), `config.toml` (resolved), `metrics.jsonl`, TensorBoard events, preview p
 
 import json
 import logging
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from models import MODELS, boundary_temperature, build_model, normalize
-from models.losses import BANetLoss, LossTerms
-from pipelines.batches import Batch, BatchSource
-from pipelines.checkpoints import WeightsInfo, load_weights, save_weights
-from pipelines.devices import (
-    Precision,
-    autocast,
-    precision_name,
-    resolve_device,
-    resolve_precision,
-)
-from pipelines.errors import BanetError, ConfigError, WeightsError
-from pipelines.images import Pixels
-from pipelines.inference import MINIMUM_SIZE, Segmenter
-from pipelines.interrupts import interrupts_deferred
+from models import MODELS, boundary_temperature, build_model
+from pipelines.checkpoints import WeightsInfo, load_weights
+from pipelines.devices import Precision, precision_name, resolve_device, resolve_precision
+from pipelines.errors import ConfigError, WeightsError
+from pipelines.inference import MINIMUM_SIZE
 from pipelines.locks import exclusive
-from pipelines.parallel import available_cores
 from pipelines.progress import Progress, SilentProgress
 from pipelines.recipes import MINIMUM_BATCH, Recipe, load_recipe
-from pipelines.runlog import PREVIEW_PHOTOS, RunLog
-from pipelines.scoring import score_mask, summarise
-from pipelines.trainingdata import TrainingData, load_training_data
+from pipelines.runlog import RunLog
+from pipelines.trainer import Trainer
+from pipelines.trainingdata import load_training_data
 from pipelines.trainstate import TrainState
-
-CPU_AUGMENT_THREADS = 2
-LOG_EVERY = 20
 
 logger = logging.getLogger(__name__)
 
@@ -177,14 +161,27 @@ def train(options: TrainOptions, *, progress: Progress | None = None) -> TrainSu
         logger.info("training %s on %s in %s", options.model, device, precision_name(dtype))
         logger.info("iteration %d of %d", state.iteration, recipe.iterations)
         log.begin(state.iteration)
-        _Trainer(
-            options=options,
+        trainer = Trainer(
             recipe=recipe,
             data=data,
             state=state,
             log=log,
+            seed=options.seed,
+            info=WeightsInfo(
+                model=options.model,
+                temperature=boundary_temperature(network),
+                size=recipe.stages[-1].size,
+                training={
+                    "recipe": options.recipe,
+                    "init": options.init,
+                    "seed": options.seed,
+                    "datasets": data.facts,
+                },
+                licence=options.licence or data.licence,
+            ),
             progress=progress or SilentProgress(),
-        ).run()
+        )
+        trainer.run()
         summary = TrainSummary(
             iterations=state.iteration,
             best=state.best,
@@ -197,141 +194,6 @@ def train(options: TrainOptions, *, progress: Progress | None = None) -> TrainSu
     return summary
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Trainer:
-    options: TrainOptions
-    recipe: Recipe
-    data: TrainingData
-    state: TrainState
-    log: RunLog
-    progress: Progress
-
-    def run(self) -> None:
-        """Train to the end of the recipe, validating and saving on the way."""
-        state, recipe = self.state, self.recipe
-        source = BatchSource(self.data.training, recipe, seed=self.options.seed)
-        self.progress.start("training", recipe.iterations - state.iteration)
-        try:
-            for batch in source.batches(state.iteration, threads=_augment_threads(state.device)):
-                # A step is taken wholly or not at all, so that the state can be saved.
-                with interrupts_deferred():
-                    self.advance(batch.on(state.device))
-        except KeyboardInterrupt:
-            state.save(self.log.last)
-            logger.warning(
-                "saved at iteration %d; add --resume to go on from there", state.iteration
-            )
-            raise
-        except torch.OutOfMemoryError as error:
-            raise BanetError(
-                f"{state.device}: not enough memory for this batch; use a smaller --batch-size or "
-                "--size"
-            ) from error
-        self.progress.finish()
-
-    def advance(self, batch: Batch) -> None:
-        """Train on one batch; log, validate and save when it is time."""
-        state, recipe = self.state, self.recipe
-        terms = self.step(batch)
-        if state.iteration % LOG_EVERY == 0:
-            self.record(terms)
-        self.progress.advance(1, f"loss {terms.total.item():.3f}")
-        at_end = state.iteration == recipe.iterations
-        if state.iteration % recipe.validate_every == 0 or at_end:
-            self.validate()
-            state.save(self.log.last)
-
-    def step(self, batch: Batch) -> LossTerms:
-        """Take one step of the optimizer."""
-        state = self.state
-        stage, position = self.recipe.stage_at(state.iteration)
-        optimizer = state.optimizer_for(stage, position)
-        criterion = BANetLoss(refine_weight=stage.refine_weight).to(state.device)
-        state.network.train()
-        with autocast(state.device, state.dtype):
-            prediction = state.network(normalize(batch.image))
-        terms: LossTerms = criterion(
-            prediction, batch.image, batch.mask, batch.boundary, batch.valid
-        )
-        if not math.isfinite(terms.total.item()):
-            raise BanetError(
-                f"{self.options.out}: the loss is {terms.total.item()} at iteration "
-                f"{state.iteration}; train anew into another folder with a lower --learning-rate, "
-                f"for instance with --init {self.log.weights}"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        state.scaler.scale(terms.total).backward()
-        state.scaler.step(optimizer)
-        state.scaler.update()
-        state.iteration += 1
-        return terms
-
-    def record(self, terms: LossTerms) -> None:
-        """Write the terms of the loss to the logs."""
-        stage, position = self.recipe.stage_at(self.state.iteration - 1)
-        values = {f"loss/{name}": term.item() for name, term in terms._asdict().items()}
-        values["learning_rate"] = stage.rate_at(position)
-        self.log.scalars(self.state.iteration, values)
-
-    def validate(self) -> None:
-        """Score the validation photos at the working size; keep the best weights."""
-        state = self.state
-        segmenter = Segmenter(
-            state.network.eval(),
-            device=state.device,
-            dtype=state.dtype,
-            size=self.recipe.stages[-1].size,
-        )
-        results = {
-            name: summarise([score_mask(segmenter(photo), mask) for photo, mask in photos])
-            for name, photos in self.data.validation.items()
-        }
-        mean_iou = sum(scores.portrait_iou for scores in results.values()) / len(results)
-        values = {
-            f"val/{name}/{key}": value
-            for name, scores in results.items()
-            for key, value in asdict(scores).items()
-        }
-        self.log.scalars(state.iteration, {"val/portrait_iou": mean_iou, **values})
-        self.log.preview(state.iteration, self.preview_masks(segmenter))
-        logger.info(
-            "iteration %d: portrait IoU %s",
-            state.iteration,
-            ", ".join(f"{name} {scores.portrait_iou:.4f}" for name, scores in results.items()),
-        )
-        if mean_iou >= state.best_iou:
-            state.best = {
-                "iteration": state.iteration,
-                "portrait_iou": mean_iou,
-                "validation": {name: scores.as_json() for name, scores in results.items()},
-            }
-            save_weights(self.log.weights, state.network, self.weights_info())
-
-    def preview_masks(self, segmenter: Segmenter) -> list[tuple[Pixels, Pixels]]:
-        """Segment the first few photos of every validation set."""
-        return [
-            (photo, (segmenter(photo) * 255).round().astype(np.uint8))
-            for samples in self.data.validation.values()
-            for photo, _ in samples[:PREVIEW_PHOTOS]
-        ]
-
-    def weights_info(self) -> WeightsInfo:
-        """Describe the weights as they are now."""
-        return WeightsInfo(
-            model=self.options.model,
-            temperature=boundary_temperature(self.state.network),
-            size=self.recipe.stages[-1].size,
-            training={
-                "recipe": self.options.recipe,
-                "init": self.options.init,
-                "seed": self.options.seed,
-                "datasets": self.data.facts,
-                "best": self.state.best,
-            },
-            licence=self.options.licence or self.data.licence,
-        )
-
-
 def _refuse_unknown_datasets(recipe: Recipe, count: int) -> None:
     for number, stage in enumerate(recipe.stages, start=1):
         wrong = [position for position in stage.datasets if not 1 <= abs(position) <= count]
@@ -339,11 +201,6 @@ def _refuse_unknown_datasets(recipe: Recipe, count: int) -> None:
             raise ConfigError(
                 f"--recipe: stage {number} draws from dataset {wrong[0]}, but {count} were named"
             )
-
-
-def _augment_threads(device: torch.device) -> int:
-    """Leave the cores to the network where it runs on them; else let a GPU not wait."""
-    return CPU_AUGMENT_THREADS if device.type == "cpu" else available_cores()
 
 
 def _initial_network(options: TrainOptions) -> tuple[nn.Module, str | None]:

@@ -1,0 +1,185 @@
+"""The training loop."""
+
+import logging
+import math
+from dataclasses import asdict, replace
+
+import numpy as np
+import torch
+
+from models import normalize
+from models.losses import BANetLoss, LossTerms
+from pipelines.batches import Batch, BatchSource
+from pipelines.checkpoints import WeightsInfo, save_weights
+from pipelines.devices import autocast
+from pipelines.errors import BanetError
+from pipelines.images import Pixels
+from pipelines.inference import Segmenter
+from pipelines.interrupts import interrupts_deferred
+from pipelines.parallel import available_cores
+from pipelines.progress import Progress
+from pipelines.recipes import Recipe
+from pipelines.runlog import PREVIEW_PHOTOS, RunLog
+from pipelines.scoring import score_mask, summarise
+from pipelines.trainingdata import TrainingData
+from pipelines.trainstate import TrainState
+
+CPU_AUGMENT_THREADS = 2
+LOG_EVERY = 20
+
+logger = logging.getLogger(__name__)
+
+
+class Trainer:
+    """Trains a network by a recipe, from wherever its state stands.
+
+    Args:
+        recipe: What to do in which iteration.
+        data: What to learn from and what to be judged by.
+        state: Network, optimizer and position; it is changed.
+        log: Where results and checkpoints go.
+        seed: Of the order of samples and the augmentation.
+        info: What the metadata of the weights is to say, but for the scores.
+        progress: Is told of every step.
+    """
+
+    def __init__(
+        self,
+        *,
+        recipe: Recipe,
+        data: TrainingData,
+        state: TrainState,
+        log: RunLog,
+        seed: int,
+        info: WeightsInfo,
+        progress: Progress,
+    ) -> None:
+        self.recipe = recipe
+        self.data = data
+        self.state = state
+        self.log = log
+        self.info = info
+        self.progress = progress
+        self.source = BatchSource(data.training, recipe, seed=seed)
+        self.criteria = {
+            stage: BANetLoss(refine_weight=stage.refine_weight).to(state.device)
+            for stage in recipe.stages
+        }
+
+    def run(self) -> None:
+        """Train to the end of the recipe, validating and saving on the way.
+
+        Raises:
+            BanetError: The loss is no longer finite, or the device has too little memory.
+        """
+        state = self.state
+        threads = _augment_threads(state.device)
+        self.progress.start("training", self.recipe.iterations - state.iteration)
+        try:
+            for batch in self.source.batches(state.iteration, threads=threads):
+                # A step is taken wholly or not at all, so that the state can be saved.
+                with interrupts_deferred():
+                    self.advance(batch.on(state.device))
+        except KeyboardInterrupt:
+            state.save(self.log.last)
+            logger.warning(
+                "saved at iteration %d; add --resume to go on from there", state.iteration
+            )
+            raise
+        except torch.OutOfMemoryError as error:
+            raise BanetError(
+                f"{state.device}: not enough memory for this batch; use a smaller --batch-size or "
+                "--size"
+            ) from error
+        self.progress.finish()
+
+    def advance(self, batch: Batch) -> None:
+        """Train on one batch; log, validate and save when it is time."""
+        state, recipe = self.state, self.recipe
+        terms = self.step(batch)
+        if state.iteration % LOG_EVERY == 0:
+            self.record(terms)
+        self.progress.advance(1, f"loss {terms.total.item():.3f}")
+        at_end = state.iteration == recipe.iterations
+        if state.iteration % recipe.validate_every == 0 or at_end:
+            self.validate()
+            state.save(self.log.last)
+
+    def step(self, batch: Batch) -> LossTerms:
+        """Take one step of the optimizer."""
+        state = self.state
+        stage, position = self.recipe.stage_at(state.iteration)
+        optimizer = state.optimizer_for(stage, position)
+        state.network.train()
+        with autocast(state.device, state.dtype):
+            prediction = state.network(normalize(batch.image))
+        terms: LossTerms = self.criteria[stage](
+            prediction, batch.image, batch.mask, batch.boundary, batch.valid
+        )
+        if not math.isfinite(terms.total.item()):
+            raise BanetError(
+                f"{self.log.folder}: the loss is {terms.total.item()} at iteration "
+                f"{state.iteration}; train anew into another folder with a lower --learning-rate, "
+                f"for instance with --init {self.log.weights}"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        state.scaler.scale(terms.total).backward()
+        state.scaler.step(optimizer)
+        state.scaler.update()
+        state.iteration += 1
+        return terms
+
+    def record(self, terms: LossTerms) -> None:
+        """Write the terms of the loss to the logs."""
+        stage, position = self.recipe.stage_at(self.state.iteration - 1)
+        values = {f"loss/{name}": term.item() for name, term in terms._asdict().items()}
+        values["learning_rate"] = stage.rate_at(position)
+        self.log.scalars(self.state.iteration, values)
+
+    def validate(self) -> None:
+        """Score the validation photos at the working size; keep the best weights."""
+        state = self.state
+        segmenter = Segmenter(
+            state.network.eval(),
+            device=state.device,
+            dtype=state.dtype,
+            size=self.recipe.stages[-1].size,
+        )
+        results = {
+            name: summarise([score_mask(segmenter(photo), mask) for photo, mask in photos])
+            for name, photos in self.data.validation.items()
+        }
+        mean_iou = sum(scores.portrait_iou for scores in results.values()) / len(results)
+        values = {
+            f"val/{name}/{key}": value
+            for name, scores in results.items()
+            for key, value in asdict(scores).items()
+        }
+        self.log.scalars(state.iteration, {"val/portrait_iou": mean_iou, **values})
+        self.log.preview(state.iteration, self.preview_masks(segmenter))
+        logger.info(
+            "iteration %d: portrait IoU %s",
+            state.iteration,
+            ", ".join(f"{name} {scores.portrait_iou:.4f}" for name, scores in results.items()),
+        )
+        if mean_iou >= state.best_iou:
+            state.best = {
+                "iteration": state.iteration,
+                "portrait_iou": mean_iou,
+                "validation": {name: scores.as_json() for name, scores in results.items()},
+            }
+            training = {**self.info.training, "best": state.best}
+            save_weights(self.log.weights, state.network, replace(self.info, training=training))
+
+    def preview_masks(self, segmenter: Segmenter) -> list[tuple[Pixels, Pixels]]:
+        """Segment the first few photos of every validation set."""
+        return [
+            (photo, (segmenter(photo) * 255).round().astype(np.uint8))
+            for samples in self.data.validation.values()
+            for photo, _ in samples[:PREVIEW_PHOTOS]
+        ]
+
+
+def _augment_threads(device: torch.device) -> int:
+    """Leave the cores to the network where it runs on them; else let a GPU not wait."""
+    return CPU_AUGMENT_THREADS if device.type == "cpu" else available_cores()

@@ -5,12 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from pipelines.batches import BatchSource
@@ -235,6 +237,31 @@ def test_weights_of_another_network_are_refused(
     with pytest.raises(ConfigError, match=r"weights of banet-64, not of --model banet-512"):
         train(options(prepared, tmp_path / "b", recipe, init=str(first.weights), model="banet-512"))
     assert not (tmp_path / "b").exists()
+
+
+def test_photos_of_nobody_do_not_choose_the_weights(
+    prepared: Path,
+    person: Callable[..., tuple[np.ndarray, np.ndarray]],
+    tmp_path: Path,
+    recipe: str,
+) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / "nobody" / folder).mkdir(parents=True)
+    for number in range(100, 106):
+        photo, _ = person(number)
+        Image.fromarray(photo).save(tmp_path / "nobody" / "images" / f"{number}.png")
+        Image.new("L", (90, 120)).save(tmp_path / "nobody" / "masks" / f"{number}.png")
+    nobody = tmp_path / "nobody.zarr"
+    prepare(
+        PrepareOptions(
+            source=tmp_path / "nobody", dataset=nobody, size=32, split=(0.5, 0.5, 0.0), workers=0
+        )
+    )
+    summary = train(options(prepared, tmp_path / "run", recipe, datasets=(prepared, nobody)))
+    scores = summary.best["validation"]
+    assert isinstance(scores, dict)
+    assert scores.keys() == {"pairs", "nobody"}
+    assert summary.best["portrait_iou"] == scores["pairs"]["portrait_iou"]
 
 
 def test_dataset_named_twice_counts_twice_and_is_judged_once(prepared: Path) -> None:

@@ -41,7 +41,7 @@ def count_overlap(prediction: Tensor, target: Tensor, valid: Tensor) -> Overlap:
 
 def intersection_over_union(intersection: Tensor, union: Tensor) -> Tensor:
     """Divide counts elementwise to float64; 1 where the union is empty, since nothing is wrong."""
-    return torch.where(union > 0, intersection / union.clamp_min(1), 1.0).double()
+    return torch.where(union > 0, intersection.double() / union.clamp_min(1), 1.0)
 
 
 def portrait_iou(overlap: Overlap) -> Tensor:

@@ -214,7 +214,9 @@ BatchSize = Annotated[
 ]
 TrainingSize = Annotated[
     int | None,
-    typer.Option(metavar="PIXELS", help="Longer side of the training views.", show_default="the recipe's"),
+    typer.Option(
+        metavar="PIXELS", help="Longer side of the training views.", show_default="the recipe's"
+    ),
 ]
 LearningRate = Annotated[
     float | None,

@@ -107,3 +107,17 @@ def photos(tmp_path: Path, write_photo: Callable[..., Path]) -> Path:
         write_photo(folder / f"{index}.png", seed=index)
     write_photo(folder / "below" / "portrait.jpg", width=30, height=50)
     return folder
+
+
+@pytest.fixture
+def touch(tmp_path: Path) -> Callable[..., Path]:
+    """Create empty files of these names, and return the folder that they are in."""
+
+    def create(*names: str) -> Path:
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return tmp_path
+
+    return create

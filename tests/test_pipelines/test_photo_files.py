@@ -15,18 +15,6 @@ from pipelines.photo_search import find_photos
 Touch = Callable[..., Path]
 
 
-@pytest.fixture
-def touch(tmp_path: Path) -> Touch:
-    def create(*names: str) -> Path:
-        for name in names:
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        return tmp_path
-
-    return create
-
-
 def test_the_default_output_lies_beside_the_only_input_folder(touch: Touch) -> None:
     folder = touch("x/a.jpg", "y/a.jpg")
 

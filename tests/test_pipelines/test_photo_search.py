@@ -10,18 +10,6 @@ from pipelines.photo_search import find_photos
 Touch = Callable[..., Path]
 
 
-@pytest.fixture
-def touch(tmp_path: Path) -> Touch:
-    def create(*names: str) -> Path:
-        for name in names:
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        return tmp_path
-
-    return create
-
-
 def test_a_folder_is_searched_to_the_bottom_in_sorted_order(touch: Touch) -> None:
     folder = touch("p/b.jpg", "p/a/deep/er/c.PNG", "p/a.webp", "p/ümläut 写真.jpg") / "p"
 

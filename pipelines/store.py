@@ -102,21 +102,6 @@ class Store:
             return list(range(len(self)))
         return np.flatnonzero(self.splits == SPLITS.index(split)).tolist()
 
-    def samples(self, indices: list[int]) -> Iterator[StoredSample]:
-        """Yield the samples at these positions, in this order."""
-        small = {name: self._read(name) for name, spec in ARRAYS.items() if not spec.frame}
-        for index in indices:
-            yield StoredSample(
-                image=self._read("image", index),
-                mask=self._read("mask", index),
-                boundary=self._read("boundary", index),
-                kernel_size=int(small["kernel_size"][index]),
-                valid=tuple(small["valid"][index].tolist()),
-                split=int(small["split"][index]),
-                name=str(small["name"][index]),
-                sha256=str(small["sha256"][index]),
-            )
-
     def photos(self, indices: list[int]) -> Iterator[tuple[str, Pixels, Pixels]]:
         """Yield name, photo (H, W, 3) and mask (H, W) of samples, without the padding of frames."""
         names, valid = self._read("name"), self._read("valid")

@@ -120,6 +120,8 @@ class BANet(nn.Module):
         semantic_channels: Channels of the semantic features that enter the fusion.
         detail_channels: Channels that the mining branch extracts at full resolution.
         fused_channels: Channels of the feature fusion module.
+        boundary_attention: Whether there is a boundary attention map. Without it the mining
+            branch sees the photo alone: the base model of Table 3.
         temperature: T of Eq. 2.
     """
 
@@ -131,29 +133,35 @@ class BANet(nn.Module):
         semantic_channels: int = 8,
         detail_channels: int = 8,
         fused_channels: int = 16,
+        boundary_attention: bool = True,
         temperature: float = 2.0,
     ) -> None:
         super().__init__()
         self.semantic_branch = SemanticBranch(widths=widths, depths=depths)
-        self.boundary_attention = BoundaryAttention(widths[0], temperature=temperature)
+        self.boundary_attention = (
+            BoundaryAttention(widths[0], temperature=temperature) if boundary_attention else None
+        )
         self.reduce = ConvNormAct(widths[0], semantic_channels, kernel_size=1)
-        self.mining_branch = ConvNormAct(3 + 1, detail_channels)
+        self.mining_branch = ConvNormAct(3 + boundary_attention, detail_channels)
         self.fusion = FeatureFusionModule(semantic_channels + detail_channels, fused_channels)
         self.classify = nn.Conv2d(fused_channels, 1, kernel_size=1)
 
     def forward(self, image: Tensor) -> Prediction:
         """Segment normalised images (B, 3, H, W) of any size; logits come at the same size."""
         semantic = self.semantic_branch(image)  # 1/4
-        boundary = self.boundary_attention(semantic, image)  # 1/1
-        detail = self.mining_branch(torch.cat((image, boundary.sigmoid()), dim=1))  # 1/1
+        boundary, seen = None, image
+        if self.boundary_attention is not None:
+            boundary = self.boundary_attention(semantic, image)  # 1/1
+            seen = torch.cat((image, boundary.sigmoid()), dim=1)
+        detail = self.mining_branch(seen)  # 1/1
         fused = self.fusion(upsample_to(self.reduce(semantic), image), detail)  # 1/1
         return Prediction(portrait=self.classify(fused), boundary=boundary)
 
 
-def banet(*, max_channels: int, temperature: float = 2.0) -> BANet:
+def banet(*, max_channels: int, boundary_attention: bool = True, temperature: float = 2.0) -> BANet:
     """Build BANet-`max_channels`: stage widths double from 64 at 1/4 and are capped.
 
     64 gives 0.61 M parameters, 512 gives 12.63 M (Table 2: 0.62 and 12.75).
     """
     widths = [min(64 * 2**stage, max_channels) for stage in range(4)]
-    return BANet(widths=widths, temperature=temperature)
+    return BANet(widths=widths, boundary_attention=boundary_attention, temperature=temperature)

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import torch
 
-from models import normalize
+from models import MODELS, normalize
 from models.losses import BANetLoss, LossTerms
 from pipelines.batches import Batch, BatchSource
 from pipelines.checkpoints import WeightsInfo, save_weights
@@ -65,8 +65,9 @@ class Trainer:
         self.decisive = [
             name for name, photos in data.validation.items() if _show_somebody(photos)
         ] or list(data.validation)
+        refines = MODELS[info.model].refine_loss
         self.criteria = {
-            stage: BANetLoss(refine_weight=stage.refine_weight).to(state.device)
+            stage: BANetLoss(refine_weight=stage.refine_weight * refines).to(state.device)
             for stage in recipe.stages
         }
 

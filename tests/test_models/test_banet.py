@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from models import MODELS, boundary_temperature, build_model, count_parameters, normalize
+from models import boundary_temperature, build_model, count_parameters, normalize
 from models.banet import BoundaryAttention, FeatureFusionModule, SemanticBranch
 
 SIZES = [(64, 64), (97, 65), (33, 130), (32, 32)]
@@ -62,7 +62,7 @@ def test_saved_and_loaded_network_predicts_the_same(network: nn.Module) -> None:
     )
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["banet-64", "banet-512"])
 def test_temperature_can_be_chosen_and_read_back(name: str) -> None:
     assert boundary_temperature(build_model(name)) == 2.0
     assert boundary_temperature(build_model(name, temperature=4.0)) == 4.0

@@ -7,6 +7,7 @@ mining branch, feature fusion module, and last the network that joins them.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn

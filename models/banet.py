@@ -7,12 +7,11 @@ mining branch, feature fusion module, and last the network that joins them.
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from models.blocks import Bottleneck, ConvNormAct, upsample_to
+from models.blocks import Bottleneck, ConvNormAct, FeatureFusionModule, upsample_to
 from models.prediction import Prediction
 
 
@@ -86,26 +85,6 @@ class BoundaryAttention(nn.Module):
     def forward(self, semantic: Tensor, image: Tensor) -> Tensor:
         """Map (B, C, H / 4, W / 4) to tempered logits (B, 1, H, W), the size of `image`."""
         return upsample_to(self.project(semantic) / self.temperature, image)
-
-
-class FeatureFusionModule(nn.Module):
-    """Concatenation, 3x3 convolution, then channel re-weighting, as in BiSeNet (figure 3c)."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.fuse = ConvNormAct(in_channels, out_channels)
-        self.weigh = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(out_channels, out_channels, kernel_size=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(out_channels, out_channels, kernel_size=1),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, semantic: Tensor, detail: Tensor) -> Tensor:
-        """Fuse (B, C1, H, W) and (B, C2, H, W), C1 + C2 = in_channels, to (B, C, H, W)."""
-        fused = self.fuse(torch.cat((semantic, detail), dim=1))
-        return fused * (1 + self.weigh(fused))
 
 
 class BANet(nn.Module):

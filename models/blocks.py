@@ -1,5 +1,6 @@
 """Building blocks that networks share."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -34,21 +35,28 @@ class ConvNormAct(nn.Sequential):
 
 
 class Bottleneck(nn.Module):
-    """Residual bottleneck block of He et al. 2016 (figure 5, right), BANet's basic block.
-
-    Paper is silent: the inner width. It equals the outer one here instead of a quarter of it,
-    because with at most 64 channels a fourfold reduction would leave 16 and the network could
-    not reach its 0.62 M parameters at a sensible depth.
+    """Residual bottleneck block of He et al. 2016 (figure 5, right).
 
     Maps (B, in_channels, H, W) to (B, out_channels, ceil(H / stride), ceil(W / stride)).
+
+    Args:
+        in_channels: Of the input.
+        out_channels: Of the output.
+        stride: Of the 3x3 convolution.
+        reduction: Outer width over inner width, 4 in ResNet. Of BANet the paper is silent: it is
+            1 there, because with at most 64 channels a fourfold reduction would leave 16 and the
+            network could not reach its 0.62 M parameters at a sensible depth.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, *, stride: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, *, stride: int = 1, reduction: int = 1
+    ) -> None:
         super().__init__()
+        inner = out_channels // reduction
         self.residual = nn.Sequential(
-            ConvNormAct(in_channels, out_channels, kernel_size=1),
-            ConvNormAct(out_channels, out_channels, stride=stride),
-            ConvNormAct(out_channels, out_channels, kernel_size=1, activation=False),
+            ConvNormAct(in_channels, inner, kernel_size=1),
+            ConvNormAct(inner, inner, stride=stride),
+            ConvNormAct(inner, out_channels, kernel_size=1, activation=False),
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or in_channels != out_channels:
@@ -61,10 +69,48 @@ class Bottleneck(nn.Module):
         return F.relu(self.residual(features) + self.shortcut(features))
 
 
+class FeatureFusionModule(nn.Module):
+    """BiSeNet's fusion of two sources of features (figure 3c of BANet).
+
+    Concatenation, convolution, then re-weighting of the channels by their global means.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int = 3) -> None:
+        super().__init__()
+        self.fuse = ConvNormAct(in_channels, out_channels, kernel_size=kernel_size)
+        self.weigh = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(out_channels, out_channels, kernel_size=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(out_channels, out_channels, kernel_size=1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, semantic: Tensor, detail: Tensor) -> Tensor:
+        """Fuse (B, C1, H, W) and (B, C2, H, W), C1 + C2 = in_channels, to (B, C, H, W)."""
+        fused = self.fuse(torch.cat((semantic, detail), dim=1))
+        return fused * (1 + self.weigh(fused))
+
+
 def upsample_to(features: Tensor, reference: Tensor) -> Tensor:
     """Resize (B, C, h, w) bilinearly to the height and width of `reference` (B, C', H, W)."""
     size = reference.shape[-2:]
     return F.interpolate(features, size=size, mode="bilinear", align_corners=False)
+
+
+def pad_to_multiple(image: Tensor, multiple: int) -> Tensor:
+    """Pad (B, C, H, W) at the right and at the bottom until both sizes are multiples.
+
+    By replication, so that the frame of the photo is no edge.
+    """
+    height, width = image.shape[-2:]
+    return F.pad(image, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+
+
+def crop_to(features: Tensor, reference: Tensor) -> Tensor:
+    """Cut (B, C, h, w) at the right and at the bottom to the size of `reference`."""
+    height, width = reference.shape[-2:]
+    return features[..., :height, :width]
 
 
 def count_parameters(module: nn.Module) -> int:

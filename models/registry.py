@@ -7,6 +7,11 @@ from functools import partial
 from torch import nn
 
 from models.banet import BANet, banet
+from models.bisenet import BiSeNet
+from models.edanet import EDANet
+from models.enet import ENet
+from models.pfcn import PFCN, PRIOR_CHANNELS
+from models.unet import UNet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +32,12 @@ class ModelSpec:
 
 
 MODELS: dict[str, ModelSpec] = {
+    "enet": ModelSpec(build=ENet),
+    "bisenet": ModelSpec(build=BiSeNet),
+    "edanet": ModelSpec(build=EDANet),
+    "unet": ModelSpec(build=UNet),
+    "pfcn": ModelSpec(build=PFCN),
+    "pfcn-plus": ModelSpec(build=partial(PFCN, prior_channels=PRIOR_CHANNELS), face_prior=True),
     "banet-64": ModelSpec(build=partial(banet, max_channels=64), refine_loss=True),
     "banet-512": ModelSpec(build=partial(banet, max_channels=512), refine_loss=True),
     "banet-64-base": ModelSpec(build=partial(banet, max_channels=64, boundary_attention=False)),

@@ -4,7 +4,8 @@ from safetensors.torch import load, save
 from torch import nn
 
 from models import boundary_temperature, build_model, count_parameters, normalize
-from models.banet import BoundaryAttention, FeatureFusionModule, SemanticBranch
+from models.banet import BoundaryAttention, SemanticBranch
+from models.blocks import FeatureFusionModule
 
 SIZES = [(64, 64), (97, 65), (33, 130), (32, 32)]
 

@@ -54,6 +54,7 @@ class Cell:
 @app.command()
 def run(
     datasets: Annotated[list[Path], typer.Argument(help="Stores to train on, as for banet train.")],
+    *,
     runs: Annotated[Path, typer.Option(help="Folder for the runs.")],
     models: Annotated[str, typer.Option(help="Names with commas; default all.")] = "",
     seeds: Annotated[str, typer.Option(help="Numbers with commas.")] = "0",

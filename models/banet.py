@@ -7,6 +7,7 @@ mining branch, feature fusion module, and last the network that joins them.
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -138,10 +139,14 @@ class BANet(nn.Module):
         return Prediction(portrait=self.classify(fused), boundary=boundary)
 
 
-def banet(*, max_channels: int, boundary_attention: bool = True, temperature: float = 2.0) -> BANet:
+def banet(*, max_channels: int, **settings: Any) -> BANet:
     """Build BANet-`max_channels`: stage widths double from 64 at 1/4 and are capped.
 
     64 gives 0.61 M parameters, 512 gives 12.63 M (Table 2: 0.62 and 12.75).
+
+    Args:
+        max_channels: The cap.
+        **settings: Other keyword arguments of `BANet`.
     """
     widths = [min(64 * 2**stage, max_channels) for stage in range(4)]
-    return BANet(widths=widths, boundary_attention=boundary_attention, temperature=temperature)
+    return BANet(widths=widths, **settings)

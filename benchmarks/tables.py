@@ -87,6 +87,7 @@ def speed(
     """Time all networks at 512 x 512, batch 1, interleaved in one run."""
     from pipelines.benchmark import BenchmarkOptions, benchmark
 
+    MODELS.update(FRONTIER)
     summary = benchmark(BenchmarkOptions(device=device, repeats=repeats))
     kind = torch.device(summary.device.split()[0]).type
     _write(RESULTS / f"speed-{kind}.json", summary.as_json())

@@ -13,6 +13,8 @@ typed by hand: what has not been run says so.
 
 import json
 import logging
+import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,6 +65,7 @@ def run(
 ) -> None:
     """Train and score the cells that have no result yet."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # on which training saves its state
     MODELS.update(FRONTIER)
     names = models.split(",") if models else [*TABLE_2, *TABLE_3, *FRONTIER]
     cells = [
@@ -101,6 +104,9 @@ def render() -> None:
 
 def _run(cell: Cell, datasets: list[Path], runs: Path, device: str) -> dict[str, Any]:
     folder = runs / cell.budget / f"{cell.model}-seed{cell.seed}"
+    resumable = (folder / "last").exists()
+    if not resumable:
+        shutil.rmtree(folder, ignore_errors=True)  # what was killed before it saved anything
     trained = train(
         TrainOptions(
             datasets=tuple(datasets),
@@ -109,7 +115,7 @@ def _run(cell: Cell, datasets: list[Path], runs: Path, device: str) -> dict[str,
             recipe=BUDGETS[cell.budget],
             seed=cell.seed,
             device=device,
-            resume=(folder / "last").exists(),
+            resume=resumable,
         )
     )
     scored = evaluate(

@@ -4,13 +4,13 @@ A command's parameter must bear the name of its option, `batch_size` for `--batc
 also the key in `banet.toml` and the end of the `BANET_*` variable.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import typer
 
 from banet_cli.configuration import apply_configuration
+from banet_cli.values import CannyThresholds, SplitFractions, parse_canny, parse_split
 
 LogFormat = Literal["text", "json"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -20,42 +20,6 @@ EvaluatedSplit = Literal["train", "val", "test", "all"]
 Composite = Literal["none", "transparent", "color", "image", "blur"]
 CompositeFormat = Literal["png", "jpg", "webp"]
 MaskKind = Literal["soft", "binary"]
-
-
-class SplitFractions(NamedTuple):
-    """Shares of the samples that go to training, validation and test."""
-
-    train: float
-    val: float
-    test: float
-
-
-class CannyThresholds(NamedTuple):
-    """Hysteresis thresholds of the Canny edge detector, on gradients of 8-bit masks."""
-
-    low: float
-    high: float
-
-
-def parse_split(value: str | Sequence[float]) -> SplitFractions:
-    """Read `0.8,0.1,0.1`, or three numbers of `banet.toml`."""
-    try:
-        return SplitFractions(*map(float, _items(value)))
-    except (TypeError, ValueError) as error:
-        raise typer.BadParameter(f"{value!r} is not three numbers such as 0.8,0.1,0.1") from error
-
-
-def parse_canny(value: str | Sequence[float]) -> CannyThresholds:
-    """Read `100,200`, or two numbers of `banet.toml`."""
-    try:
-        return CannyThresholds(*map(float, _items(value)))
-    except (TypeError, ValueError) as error:
-        raise typer.BadParameter(f"{value!r} is not two numbers such as 100,200") from error
-
-
-def _items(value: str | Sequence[float]) -> Sequence[str] | Sequence[float]:
-    return value.split(",") if isinstance(value, str) else value
-
 
 # What every command takes.
 Config = Annotated[

@@ -256,6 +256,32 @@ Threshold = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option(help="Only say what would be done; write nothing.")]
 
+# banet benchmark
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Networks to measure; may be repeated, or hold several names with commas.",
+        show_default="all",
+    ),
+]
+PhotoSize = Annotated[int, typer.Option(metavar="PIXELS", help="Side of the square photos.")]
+PhotosPerPass = Annotated[int, typer.Option(metavar="N", help="Photos per forward pass.")]
+Repeats = Annotated[
+    int, typer.Option(metavar="N", help="Samples of each latency; their median is reported.")
+]
+MeasuredPrecision = Annotated[
+    Precision,
+    typer.Option(
+        help="Arithmetic; auto takes for each network the faster of fp32 and the device's half "
+        "precision."
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="CPU threads of a forward pass.", show_default="all cores"),
+]
+
 # banet init
 ConfigTarget = Annotated[Path, typer.Argument(metavar="FILE", help="Settings file to write.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace the file if there is one.")]

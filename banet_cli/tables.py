@@ -15,17 +15,17 @@ ROWS_SHOWN = 20
 
 
 def _benchmark_row(figures: dict[str, Any]) -> dict[str, Any]:
-    """Return the figures of a network in fewer columns and with units."""
-    low, high = figures["latency_ms_p10"], figures["latency_ms_p90"]
+    """Return the figures of a network in columns for 80 characters."""
+    spread = (figures["latency_ms_p90"] - figures["latency_ms_p10"]) / 2
     return {
         "name": figures["name"],
-        "parameters M": figures["parameters"] / 1e6,
+        "param M": figures["parameters"] / 1e6,
         "GFLOP": figures["gflops"],
-        "precision": figures["precision"],
-        "ms (10-90 %)": f"{figures['latency_ms']:.4g} ({low:.4g}-{high:.4g})",
+        "dtype": figures["precision"],
+        "latency ms": f"{figures['latency_ms']:.4g} ± {spread:.4g}",
         "fps": figures["fps"],
-        "x banet-64": figures["fps_ratio"],
-        "memory MB": figures["peak_memory_mb"],
+        "ratio": figures["fps_ratio"],
+        "MB": figures["peak_memory_mb"],
     }
 
 

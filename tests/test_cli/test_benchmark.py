@@ -27,7 +27,7 @@ def test_people_get_a_table(banet):
     outcome = banet("benchmark", *QUICK, "--models", "banet-64")
     assert outcome.exit_code == 0, outcome.stderr
     assert outcome.stdout == ""
-    for text in ("banet-64", "parameters M", "0.6125", "GFLOP", "fp32", "memory MB"):
+    for text in ("banet-64", "param M", "0.6125", "GFLOP", "fp32", "latency ms"):
         assert text in outcome.stderr
     assert "versions" not in outcome.stderr
 

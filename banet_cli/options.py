@@ -4,13 +4,13 @@ A command's parameter must bear the name of its option, `batch_size` for `--batc
 also the key in `banet.toml` and the end of the `BANET_*` variable.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal
 
 import typer
 
 from banet_cli.configuration import apply_configuration
+from banet_cli.values import CannyThresholds, SplitFractions, parse_canny, parse_split
 
 LogFormat = Literal["text", "json"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -20,42 +20,6 @@ EvaluatedSplit = Literal["train", "val", "test", "all"]
 Composite = Literal["none", "transparent", "color", "image", "blur"]
 CompositeFormat = Literal["png", "jpg", "webp"]
 MaskKind = Literal["soft", "binary"]
-
-
-class SplitFractions(NamedTuple):
-    """Shares of the samples that go to training, validation and test."""
-
-    train: float
-    val: float
-    test: float
-
-
-class CannyThresholds(NamedTuple):
-    """Hysteresis thresholds of the Canny edge detector, on gradients of 8-bit masks."""
-
-    low: float
-    high: float
-
-
-def parse_split(value: str | Sequence[float]) -> SplitFractions:
-    """Read `0.8,0.1,0.1`, or three numbers of `banet.toml`."""
-    try:
-        return SplitFractions(*map(float, _items(value)))
-    except (TypeError, ValueError) as error:
-        raise typer.BadParameter(f"{value!r} is not three numbers such as 0.8,0.1,0.1") from error
-
-
-def parse_canny(value: str | Sequence[float]) -> CannyThresholds:
-    """Read `100,200`, or two numbers of `banet.toml`."""
-    try:
-        return CannyThresholds(*map(float, _items(value)))
-    except (TypeError, ValueError) as error:
-        raise typer.BadParameter(f"{value!r} is not two numbers such as 100,200") from error
-
-
-def _items(value: str | Sequence[float]) -> Sequence[str] | Sequence[float]:
-    return value.split(",") if isinstance(value, str) else value
-
 
 # What every command takes.
 Config = Annotated[
@@ -291,6 +255,32 @@ Threshold = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option(help="Only say what would be done; write nothing.")]
+
+# banet benchmark
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Networks to measure; may be repeated, or hold several names with commas.",
+        show_default="all",
+    ),
+]
+PhotoSize = Annotated[int, typer.Option(metavar="PIXELS", help="Side of the square photos.")]
+PhotosPerPass = Annotated[int, typer.Option(metavar="N", help="Photos per forward pass.")]
+Repeats = Annotated[
+    int, typer.Option(metavar="N", help="Samples of each latency; their median is reported.")
+]
+MeasuredPrecision = Annotated[
+    Precision,
+    typer.Option(
+        help="Arithmetic; auto takes for each network the faster of fp32 and the device's half "
+        "precision."
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="CPU threads of a forward pass.", show_default="all cores"),
+]
 
 # banet init
 ConfigTarget = Annotated[Path, typer.Argument(metavar="FILE", help="Settings file to write.")]

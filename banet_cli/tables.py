@@ -1,6 +1,6 @@
 """Summaries as tables for people."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich import box
@@ -12,6 +12,25 @@ FRACTIONS = frozenset({"portrait_iou", "miou", "boundary_iou"})
 
 ROWS_SHOWN = 20
 """Longer lists are cut; all of it stands in the files that a command writes, and in --json."""
+
+
+def _benchmark_row(figures: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of a network in columns for 80 characters."""
+    spread = (figures["latency_ms_p90"] - figures["latency_ms_p10"]) / 2
+    return {
+        "name": figures["name"],
+        "param M": figures["parameters"] / 1e6,
+        "GFLOP": figures["gflops"],
+        "dtype": figures["precision"],
+        "latency ms": f"{figures['latency_ms']:.4g} ± {spread:.4g}",
+        "fps": figures["fps"],
+        "ratio": figures["fps_ratio"],
+        "MB": figures["peak_memory_mb"],
+    }
+
+
+ROWS_FOR_PEOPLE: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"models": _benchmark_row}
+"""What becomes of the items of some lists of a summary before people read them."""
 
 
 def summary_tables(
@@ -27,9 +46,10 @@ def summary_tables(
         for key, value in _flat(plain):
             table.add_row(_label(key), _cell(key, value))
         yield table
-    for value in summary.values():
+    for key, value in summary.items():
         if isinstance(value, list) and value:
-            yield _rows_table(value)
+            for_people = ROWS_FOR_PEOPLE.get(key, dict)
+            yield _rows_table([for_people(row) for row in value])
 
 
 def _rows_table(rows: list[dict[str, Any]]) -> Table:

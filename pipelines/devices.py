@@ -1,5 +1,6 @@
 """Choosing the device and the arithmetic that the networks run with."""
 
+import platform
 from typing import Literal
 
 import torch
@@ -52,9 +53,23 @@ def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype
     return DTYPES[precision]
 
 
+def half_precision(device: torch.device) -> torch.dtype | None:
+    """Return the 16-bit dtype that a device is built for; None if there is no such."""
+    if _has_native_bfloat16(device):
+        return torch.bfloat16
+    return torch.float16 if device.type == "cuda" else None
+
+
 def precision_name(dtype: torch.dtype) -> str:
     """Return the name that `--precision` has for a dtype."""
     return next(name for name, candidate in DTYPES.items() if candidate is dtype)
+
+
+def device_name(device: torch.device) -> str:
+    """Return what the maker calls a device, as far as the system knows."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return str(torch.cpu.get_capabilities().get("cpu_name") or platform.machine())
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:

@@ -2,7 +2,7 @@
 
 from banet_cli import options
 from banet_cli.console import Console
-from banet_cli.options import CannyThresholds, SplitFractions
+from banet_cli.values import CannyThresholds, SplitFractions
 
 
 def prepare(

@@ -75,6 +75,7 @@ def test_only_commands_that_read_settings_say_so(banet, name):
         (["prepare", "a", "b", "--size", "7"], "--size 7"),
         (["prepare", "a", "b", "--split", "1,2"], "0.8,0.1,0.1"),
         (["segment", "a", "--device", "toaster"], "--device toaster"),
+        (["benchmark", "--models", "banet-9"], "--models banet-9: use banet-64, "),
         (["init", "nowhere/banet.toml"], "nowhere/banet.toml: cannot be written"),
     ],
 )
@@ -94,12 +95,13 @@ def test_missing_input_exits_1(banet):
     assert "Traceback" not in outcome.stderr
 
 
-@pytest.mark.parametrize("command", ["segment", "train", "evaluate"])
+@pytest.mark.parametrize("command", ["segment", "train", "evaluate", "benchmark"])
 def test_missing_device_exits_4(banet, command, drawn_pairs):
     arguments = {
         "segment": [drawn_pairs / "images"],
         "train": ["data.zarr", "--out", "run"],
         "evaluate": ["data.zarr"],
+        "benchmark": [],
     }[command]
     outcome = banet(command, *arguments, "--device", "cuda:99")
     assert outcome.exit_code == 4, outcome.stderr

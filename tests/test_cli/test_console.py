@@ -87,6 +87,34 @@ def test_names_are_not_taken_for_markup():
     assert "[bold]x.jpg" in render({"failures": [{"source": "[bold]x.jpg"}]})
 
 
+def test_figures_of_networks_are_shown_with_their_spread():
+    figures = {
+        "name": "banet-64",
+        "parameters": 612450,
+        "gflops": 5.184160768,
+        "precision": "bf16",
+        "latency_ms": 48.1234,
+        "latency_ms_p10": 47.0,
+        "latency_ms_p90": 51.0,
+        "fps": 20.78,
+        "fps_ratio": None,
+        "peak_memory_mb": 110.25,
+    }
+    (row,) = [line for line in render({"models": [figures]}).splitlines() if "banet-64" in line]
+    assert row.split() == [
+        "banet-64",
+        "0.6125",
+        "5.184",
+        "bf16",
+        "48.12",
+        "±",
+        "2",
+        "20.78",
+        "-",
+        "110.2",
+    ]
+
+
 def test_long_lists_are_cut():
     table = render({"failures": [{"source": f"{index}.jpg"} for index in range(ROWS_SHOWN + 5)]})
     assert "and 5 more" in table

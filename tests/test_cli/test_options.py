@@ -8,6 +8,7 @@ import pytest
 from banet_cli import options
 from banet_cli.app import build_command
 from banet_cli.configuration import parameters_of
+from pipelines.benchmark_options import BenchmarkOptions
 from pipelines.devices import Precision
 from pipelines.evaluate import EvaluateOptions
 from pipelines.images import ImageFormat
@@ -18,6 +19,7 @@ from pipelines.train import TrainOptions
 
 GROUP = build_command()
 OPTIONS_OF = {
+    "benchmark": BenchmarkOptions,
     "evaluate": EvaluateOptions,
     "prepare": PrepareOptions,
     "segment": SegmentOptions,

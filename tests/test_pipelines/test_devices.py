@@ -1,7 +1,13 @@
 import pytest
 import torch
 
-from pipelines.devices import precision_name, resolve_device, resolve_precision
+from pipelines.devices import (
+    device_name,
+    half_precision,
+    precision_name,
+    resolve_device,
+    resolve_precision,
+)
 from pipelines.errors import ConfigError, DeviceError
 
 
@@ -29,3 +35,17 @@ def test_precisions_of_the_cpu() -> None:
     assert precision_name(resolve_precision("auto", cpu)) in {"fp32", "bf16"}
     with pytest.raises(ConfigError, match="on a CPU use bf16 or fp32"):
         resolve_precision("fp16", cpu)
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype"), [((7, 5), torch.float16), ((8, 0), torch.bfloat16)]
+)
+def test_half_precision_is_what_the_gpu_is_built_for(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
+    assert half_precision(torch.device("cuda")) is dtype
+
+
+def test_the_cpu_has_a_name() -> None:
+    assert device_name(torch.device("cpu"))

@@ -1,0 +1,111 @@
+"""A network as it is measured: in its form for inference, with a batch of input on its device."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from models import MODELS, build_model, count_parameters, fold_batch_norm
+from pipelines.devices import autocast
+from pipelines.errors import BanetError
+
+PRIOR_CHANNELS = 3
+"""Channels of the second input of PFCN+: two of position, one of shape."""
+
+CAST_ONCE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+"""Layers whose weights autocast would otherwise cast anew in every forward pass."""
+
+
+class Contender:
+    """A network with random weights and a batch of random photos; neither changes its speed.
+
+    Every network gets the same form: batch normalisation folded into convolutions, channels last,
+    autocast whose casts of weights are done beforehand.
+
+    Args:
+        name: Of the network in the registry.
+        device: Where it is to run; the input already lies there.
+        dtype: For autocast.
+        size: Side of the square photos, in pixels.
+        batch_size: Photos per forward pass.
+
+    Attributes:
+        parameters: Learnable ones of the network as it is trained.
+
+    Raises:
+        BanetError: The memory does not suffice.
+    """
+
+    def __init__(
+        self, name: str, *, device: torch.device, dtype: torch.dtype, size: int, batch_size: int
+    ) -> None:
+        self.name = name
+        self.device = device
+        self.dtype = dtype
+        with self._memory_limit_explained(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = build_model(name)
+            self.parameters = count_parameters(network)
+            self._network = _inference_form(network, device=device, dtype=dtype)
+            channels = (3, PRIOR_CHANNELS) if MODELS[name].face_prior else (3,)
+            self._inputs = tuple(
+                torch.rand(batch_size, count, size, size)
+                .to(memory_format=torch.channels_last)
+                .to(device)
+                for count in channels
+            )
+
+    def __call__(self) -> None:
+        """Run one forward pass; a GPU may still be at it when this returns.
+
+        Raises:
+            BanetError: The memory does not suffice.
+        """
+        with self._memory_limit_explained():
+            self._forward(self._inputs)
+
+    def count_flops(self) -> int:
+        """Return the floating point operations of convolutions and matrix products for one photo.
+
+        A multiply-add counts as two.
+        """
+        with self._memory_limit_explained(), FlopCounterMode(display=False) as counter:
+            self._forward(tuple(batch[:1] for batch in self._inputs))
+        return counter.get_total_flops()
+
+    def _forward(self, inputs: tuple[Tensor, ...]) -> None:
+        with torch.inference_mode(), autocast(self.device, self.dtype):
+            self._network(*inputs)
+
+    @contextmanager
+    def _memory_limit_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise BanetError(out_of_memory_message(self.name, self.device)) from error
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Tell whether torch failed for want of memory; on a CPU it has no exception for that."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def out_of_memory_message(name: str, device: torch.device) -> str:
+    """Return what a user is told when a network does not fit."""
+    return (
+        f"{name}: not enough memory on {device}; use a smaller --size or --batch-size, or leave "
+        "it out with --models"
+    )
+
+
+def _inference_form(network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    folded = fold_batch_norm(network).to(device)
+    folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # of its stubs
+    for module in folded.modules():
+        if isinstance(module, CAST_ONCE):
+            module.to(dtype)
+    return folded

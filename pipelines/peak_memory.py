@@ -1,0 +1,98 @@
+"""The most memory that a network needs at once: weights, input and what a forward pass holds."""
+
+import signal
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from pipelines.contender import Contender
+from pipelines.errors import BanetError
+
+BuildContender = Callable[[], Contender]
+
+FORWARD_PASSES = 2
+"""The second takes more than the first, whose memory is given back only in part."""
+
+PROCESS = Path("/proc/self")
+"""What Linux tells a process about itself."""
+
+FORGET_PEAK = "5"
+"""Written to `clear_refs`, it makes the present resident memory the peak."""
+
+
+def peak_memory(build: BuildContender, *, device: torch.device) -> int | None:
+    """Return the bytes that a network adds at most to what was in use before.
+
+    On an NVIDIA GPU these are the bytes that torch hands out, whatever its cache holds besides. On
+    a CPU it is the growth of the resident memory of a fresh process that has loaded torch, with
+    the few megabytes of code that the first forward pass of any network brings in. Memory that
+    only building the network took does not count.
+
+    Args:
+        build: Builds the network; picklable, since on a CPU another process calls it.
+        device: Where the network runs.
+
+    Returns:
+        None where nobody counts: on Apple GPUs, and on the CPU of systems other than Linux.
+
+    Raises:
+        BanetError: The memory does not suffice.
+    """
+    if device.type == "cuda":
+        return _peak_allocated(build, device)
+    if device.type == "cpu":
+        return _peak_of_fresh_process(build)
+    return None
+
+
+def _peak_allocated(build: BuildContender, device: torch.device) -> int:
+    torch.cuda.synchronize(device)
+    before = torch.cuda.memory_allocated(device)
+    contender = build()
+    torch.cuda.reset_peak_memory_stats(device)
+    _run(contender)
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def _peak_of_fresh_process(build: BuildContender) -> int | None:
+    # Ctrl-C reaches the whole process group; only this process is to answer it.
+    ignore_interrupts = (signal.SIGINT, signal.SIG_IGN)
+    with ProcessPoolExecutor(
+        1, mp_context=get_context("spawn"), initializer=signal.signal, initargs=ignore_interrupts
+    ) as pool:
+        try:
+            return pool.submit(_peak_resident, build, torch.get_num_threads()).result()
+        except BrokenProcessPool as error:
+            raise BanetError(
+                "the system ended the process that measures memory, most likely for want of it; "
+                "use a smaller --size or --batch-size, or leave large networks out with --models"
+            ) from error
+
+
+def _peak_resident(build: BuildContender, threads: int) -> int | None:
+    torch.set_num_threads(threads)
+    # Not ru_maxrss of getrusage: on Linux a new process inherits the peak of its parent there.
+    try:
+        before = _resident("VmRSS")
+        contender = build()
+        (PROCESS / "clear_refs").write_text(FORGET_PEAK)
+        _run(contender)
+        return _resident("VmHWM") - before
+    except (OSError, KeyError):
+        return None
+
+
+def _resident(kind: str) -> int:
+    lines = (PROCESS / "status").read_text().splitlines()
+    status = dict(line.split(":", 1) for line in lines)
+    return int(status[kind].split()[0]) * 1024
+
+
+def _run(contender: Contender) -> None:
+    for _ in range(FORWARD_PASSES):
+        contender()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from pipelines.affine import AffineMap, compose, invert, resizing
 from pipelines.boundary import CANNY_THRESHOLDS, CANONICAL_SIZE, boundary_target
 from pipelines.images import PERSON_FROM, Pixels
 
@@ -51,12 +51,14 @@ class TrainingView:
         mask: (H, W) uint8, 0-255.
         boundary: (H, W) uint8 in {0, 1}, by Eq. 1 for what the view shows.
         valid: (H, W) uint8, 1 where the view shows the photo, 0 beyond its frame.
+        to_photo: Map from the pixels of the view to those of the photo.
     """
 
     image: Pixels
     mask: Pixels
     boundary: Pixels
     valid: Pixels
+    to_photo: AffineMap
 
 
 def person_box(mask: Pixels) -> tuple[int, int, int, int]:
@@ -92,6 +94,7 @@ def augment(
     angle = rng.uniform(-augmentation.rotation, augmentation.rotation)
     mirror = bool(rng.random() < augmentation.flip)
     scale = height / view_height
+    whole = mask.shape
     image, mask, halvings = _halve_before_shrinking(image, mask, scale)
     x, y, scale = x / halvings, y / halvings, scale * halvings
     affine = _affine(x, y, scale=scale, angle=angle, mirror=mirror, height=height, width=width)
@@ -107,6 +110,7 @@ def augment(
         mask=warped_mask,
         boundary=boundary * valid,
         valid=valid,
+        to_photo=compose(resizing(mask.shape, whole), invert(affine)),
     )
 
 
@@ -150,7 +154,7 @@ def _halve_before_shrinking(
 
 def _affine(
     x: float, y: float, *, scale: float, angle: float, mirror: bool, height: int, width: int
-) -> NDArray[np.float64]:
+) -> AffineMap:
     """Return the 2 x 3 map that carries (x, y) of the photo to the centre of the view."""
     cosine, sine = scale * np.cos(np.deg2rad(angle)), scale * np.sin(np.deg2rad(angle))
     linear = np.array([[cosine, -sine], [sine, cosine]])
@@ -161,7 +165,7 @@ def _affine(
 
 
 def _warp(
-    image: Pixels, mask: Pixels, affine: NDArray[np.float64], *, height: int, width: int
+    image: Pixels, mask: Pixels, affine: AffineMap, *, height: int, width: int
 ) -> tuple[Pixels, Pixels, Pixels]:
     """Apply the map; beyond the frame the picture is mirrored, and not valid."""
     size = width, height

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipelines.augment import TrainingView, augment
-from pipelines.images import Pixels
+from pipelines.face_prior import Face, face_prior
 from pipelines.inference import limit_threads
 from pipelines.recipes import Recipe, Stage
-from pipelines.trainingdata import TrainingSet
+from pipelines.trainingdata import LabelledPhoto, TrainingSet
 
 PREFETCHED_PER_THREAD = 2
 
@@ -27,21 +27,25 @@ class Batch(NamedTuple):
         mask: (B, 1, H, W) uint8, 0-255.
         boundary: (B, 1, H, W) uint8 in {0, 1}.
         valid: (B, 1, H, W) uint8, 0 beyond the frame of the photo.
+        prior: Position and shape channels, (B, 3, H, W) float32 in channels-last strides, zero
+            for photos without a known face; None if no photo has one.
     """
 
     image: Tensor
     mask: Tensor
     boundary: Tensor
     valid: Tensor
+    prior: Tensor | None = None
 
     def on(self, device: torch.device) -> "Batch":
         """Move to a device and convert to float32; image and mask come to lie in [0, 1]."""
+        planes = [each for each in self if each is not None]
         if device.type == "cuda":
-            moved = Batch(*(each.pin_memory().to(device, non_blocking=True) for each in self))
+            moved = [each.pin_memory().to(device, non_blocking=True) for each in planes]
         else:
-            moved = Batch(*(each.to(device) for each in self))
-        image, mask, boundary, valid = (each.float() for each in moved)
-        return Batch(image / 255, mask / 255, boundary, valid)
+            moved = [each.to(device) for each in planes]
+        image, mask, *others = (each.float() for each in moved)
+        return Batch(image / 255, mask / 255, *others)
 
 
 class BatchSource:
@@ -81,21 +85,23 @@ class BatchSource:
         rng = np.random.default_rng((self._seed, iteration))
         tall, wide = stage.shapes[rng.integers(len(stage.shapes))]
         pool = self._pool(stage)
+        chosen = [pool[index] for index in self._indices(len(pool), position, stage.batch_size)]
         views = [
             augment(
-                *pool[index][0],
+                each.photo,
+                each.mask,
                 height=round(tall * stage.size),
                 width=round(wide * stage.size),
                 augmentation=stage.augmentation,
-                canonical_width=pool[index][1].canonical_width,
-                canny=pool[index][1].canny,
+                canonical_width=dataset.canonical_width,
+                canny=dataset.canny,
                 rng=rng,
             )
-            for index in self._indices(len(pool), position, stage.batch_size)
+            for each, dataset in chosen
         ]
-        return _stack(views)
+        return _stack(views, [each.face for each, _ in chosen])
 
-    def _pool(self, stage: Stage) -> list[tuple[tuple[Pixels, Pixels], TrainingSet]]:
+    def _pool(self, stage: Stage) -> list[tuple[LabelledPhoto, TrainingSet]]:
         chosen = [
             self._datasets[position - 1 if position > 0 else position]
             for position in stage.datasets
@@ -114,7 +120,7 @@ class BatchSource:
         return np.random.default_rng((self._seed, count, epoch)).permutation(count)
 
 
-def _stack(views: list[TrainingView]) -> Batch:
+def _stack(views: list[TrainingView], faces: list[Face | None]) -> Batch:
     def plane(name: str) -> Tensor:
         return torch.from_numpy(np.stack([getattr(view, name) for view in views])).unsqueeze(1)
 
@@ -124,4 +130,14 @@ def _stack(views: list[TrainingView]) -> Batch:
         mask=plane("mask"),
         boundary=plane("boundary"),
         valid=plane("valid"),
+        prior=_priors(views, faces) if any(faces) else None,
     )
+
+
+def _priors(views: list[TrainingView], faces: list[Face | None]) -> Tensor:
+    priors = [
+        face_prior(face and face.in_view(view.to_photo), height=height, width=width)
+        for view, face in zip(views, faces, strict=True)
+        for height, width in [view.mask.shape]
+    ]
+    return torch.from_numpy(np.stack(priors)).permute(0, 3, 1, 2)

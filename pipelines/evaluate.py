@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -11,14 +12,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from models import MODELS
 from pipelines.checkpoints import load_weights
 from pipelines.devices import Precision, precision_name, resolve_device, resolve_precision
 from pipelines.errors import BanetError, ConfigError, InputError
+from pipelines.face_prior import Face
 from pipelines.images import Pixels, write_atomically
 from pipelines.inference import MINIMUM_SIZE, Segmenter
 from pipelines.progress import Progress, SilentProgress
 from pipelines.scoring import PhotoScore, Scores, score_mask, summarise
 from pipelines.store import SPLITS, Store, open_store
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +134,9 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
         segmenter = Segmenter(weights.network, device=device, dtype=dtype, size=size)
         for store, indices in zip(stores, chosen, strict=True):
             scores: list[PhotoScore] = []
-            for sample, photo, mask in store.photos(indices):
-                scores.append(score_mask(_probability(segmenter, photo), mask))
+            faces = _faces(store, indices, model=weights.info.model)
+            for (sample, photo, mask), face in zip(store.photos(indices), faces, strict=True):
+                scores.append(score_mask(_probability(segmenter, photo, face), mask))
                 rows.append(_row(name, store.path, sample, scores[-1]))
                 progress.advance()
             results.append(
@@ -151,9 +157,23 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
     return summary
 
 
-def _probability(segmenter: Segmenter, photo: Pixels) -> NDArray[np.float32]:
+def _faces(store: Store, indices: list[int], *, model: str) -> list[Face | None]:
+    """Return the faces of photos for a network that looks at them, else nothing but None."""
+    if not MODELS[model].face_prior:
+        return [None] * len(indices)
+    faces = store.faces(indices)
+    if not any(faces):
+        logger.warning(
+            "%s: no landmarks, so that the position and shape channels of %s are zero",
+            store.path,
+            model,
+        )
+    return faces
+
+
+def _probability(segmenter: Segmenter, photo: Pixels, face: Face | None) -> NDArray[np.float32]:
     try:
-        return segmenter(photo)
+        return segmenter(photo, face)
     except torch.OutOfMemoryError as error:
         raise BanetError(
             f"{segmenter.device}: not enough memory for a photo; use a smaller --size, or "

@@ -9,6 +9,7 @@ from typing import Literal
 
 from pipelines.errors import PhotoError
 from pipelines.images import PERSON_FROM, Pixels, decode_photo, read_bytes
+from pipelines.landmarks import LandmarkFile, read_landmarks
 from pipelines.masks import read_mask
 from pipelines.sources import Sample
 
@@ -21,9 +22,12 @@ class ReportRow:
     """What became of one listed sample; a line of `DATASET.report.jsonl`.
 
     Attributes:
-        reason: Why it is missing or failed, or which sample it duplicates.
+        reason: Why it is missing or failed, which sample it duplicates, or why it is stored
+            without its landmarks.
         convention: How its mask writes "person", see `masks.read_mask`.
         mask_sha256: Of the mask's file, so that a changed mask is noticed.
+        landmarks_sha256: Of the file with its landmarks, empty if there is none.
+        faces: How many faces that file holds; None if there is none or it cannot be used.
         portrait_share: Share of the photo that the mask calls a person, in [0, 1].
     """
 
@@ -36,6 +40,8 @@ class ReportRow:
     split: str = ""
     sha256: str = ""
     mask_sha256: str = ""
+    landmarks_sha256: str = ""
+    faces: int | None = None
     convention: str = ""
     portrait_share: float | None = None
 
@@ -48,6 +54,7 @@ class Pair:
         photo: RGB, (H, W, 3) uint8.
         mask: (H, W) uint8, 0-255.
         convention: How the file of the mask writes "person".
+        landmarks: Of its face, in pixels of the photo before it was cut.
     """
 
     photo: Pixels
@@ -55,6 +62,12 @@ class Pair:
     sha256: str
     mask_sha256: str
     convention: str
+    landmarks: LandmarkFile
+
+    @property
+    def hashes(self) -> tuple[str, str, str]:
+        """SHA-256 of the files of photo, mask and landmarks."""
+        return self.sha256, self.mask_sha256, self.landmarks.sha256
 
 
 def load_pair(sample: Sample) -> Pair:
@@ -80,6 +93,7 @@ def load_pair(sample: Sample) -> Pair:
         sha256=hashlib.sha256(content).hexdigest(),
         mask_sha256=hashlib.sha256(mask_content).hexdigest(),
         convention=convention,
+        landmarks=read_landmarks(sample.landmarks),
     )
 
 
@@ -161,11 +175,16 @@ def _examine(sample: Sample) -> ReportRow:
     except OSError as error:
         reason = f"{error.filename} cannot be read: {error.strerror}"
         return replace(row, status="failed", reason=reason)
+    sha256, mask_sha256, landmarks_sha256 = pair.hashes
+    problem = pair.landmarks.problem
     return replace(
         row,
         status="stored",
-        sha256=pair.sha256,
-        mask_sha256=pair.mask_sha256,
+        reason=f"stored without landmarks: {problem}" if problem else "",
+        sha256=sha256,
+        mask_sha256=mask_sha256,
+        landmarks_sha256=landmarks_sha256,
+        faces=pair.landmarks.faces,
         convention=pair.convention,
         portrait_share=round(float((pair.mask >= PERSON_FROM).mean()), 6),
     )

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models import normalize
+from pipelines.affine import resizing
 from pipelines.checkpoints import load_weights_once
 from pipelines.devices import Precision, autocast, resolve_device, resolve_precision
 from pipelines.errors import BanetError
+from pipelines.face_prior import Face, face_prior
 from pipelines.images import Pixels, fitted_size, resize
 
 CERTAIN = 0.02
@@ -59,8 +61,13 @@ class Segmenter:
             nullcontext() if device.type == "cpu" else threading.Lock()
         )
 
-    def __call__(self, pixels: Pixels) -> NDArray[np.float32]:
+    def __call__(self, pixels: Pixels, face: Face | None = None) -> NDArray[np.float32]:
         """Segment RGB pixels (H, W, 3) of any size.
+
+        Args:
+            pixels: The photo.
+            face: Where its face is, for networks that take a face prior and for no others.
+                Without it those see zeros instead.
 
         Returns:
             Probability that a pixel shows a person, (h, w) in [0, 1], where the longer of h and
@@ -71,20 +78,25 @@ class Segmenter:
             BanetError: The device failed. A GPU in this state fails for every photo to come.
         """
         try:
-            return self._forward(pixels)
+            return self._forward(pixels, face)
         except RuntimeError as error:
             if self.device.type == "cpu" or isinstance(error, torch.OutOfMemoryError):
                 raise
             raise _device_failure(self.device, error) from error
 
-    def _forward(self, pixels: Pixels) -> NDArray[np.float32]:
+    def _forward(self, pixels: Pixels, face: Face | None) -> NDArray[np.float32]:
         height, width = fitted_size(
             height=pixels.shape[0], width=pixels.shape[1], long_side=self._size
         )
-        small = torch.tensor(resize(pixels, height=height, width=width))
+        planes = [torch.tensor(resize(pixels, height=height, width=width))]
+        if face is not None:
+            seen = face.in_view(resizing((height, width), pixels.shape))
+            planes.append(torch.from_numpy(face_prior(seen, height=height, width=width)))
         with torch.inference_mode(), self._turn, autocast(self.device, self.dtype):
-            image = small.to(self.device).permute(2, 0, 1).unsqueeze(0).float() / 255
-            logits = self._network(normalize(image)).portrait
+            image, *prior = (
+                plane.to(self.device).permute(2, 0, 1).unsqueeze(0).float() for plane in planes
+            )
+            logits = self._network(normalize(image / 255), *prior).portrait
             probability: NDArray[np.float32] = logits.float().sigmoid()[0, 0].cpu().numpy()
         return probability
 

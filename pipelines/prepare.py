@@ -14,28 +14,24 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
-
-from pipelines.boundary import CANONICAL_SIZE, boundary_target
-from pipelines.errors import BanetError, PhotoError, StoreError
-from pipelines.examine import ReportRow, examine, load_pair, settle
-from pipelines.frames import fit_frame
+from pipelines.errors import BanetError, StoreError
+from pipelines.examine import ReportRow, examine, settle
 from pipelines.images import write_atomically
+from pipelines.landmarks import ReferenceFace
 from pipelines.locks import exclusive
 from pipelines.parallel import Pool, open_pool
 from pipelines.prepare_options import PrepareOptions, PrepareSummary
 from pipelines.progress import Progress, SilentProgress
-from pipelines.sources import Sample, discover_samples
+from pipelines.shards import make_shard
+from pipelines.sources import Sample, discover_samples, reference_face
 from pipelines.sources.crops import add_crops
 from pipelines.store import (
     SAMPLES_PER_SHARD,
     SPLITS,
-    StoredSample,
     create_store,
     is_store,
     open_store,
     shard_starts,
-    write_shard,
 )
 
 __all__ = ["PrepareOptions", "PrepareSummary", "prepare", "report_path"]
@@ -53,7 +49,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
 
     Raises:
         ConfigError: An option makes no sense.
-        InputError: The source is missing or of an unknown layout.
+        InputError: The source is missing, of an unknown layout, or its reference face is damaged.
         StoreError: Something else is at the dataset's path, or no sample could be stored.
         LockedError: Another run is making the same dataset.
         BanetError: More than `max_failures` pairs failed.
@@ -67,6 +63,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
         )
     # Absolute, because workers may run elsewhere.
     source_format, samples = discover_samples(options.source.resolve(), options.format)
+    reference = reference_face(options.source.resolve(), source_format)
     if options.crops is not None:
         samples = add_crops(samples, options.crops)
     logger.info("%s: %d samples listed, layout %s", options.source, len(samples), source_format)
@@ -77,16 +74,19 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
         rows = settle(samples, _examine_all(samples, pool, progress), options.split)
         summary = _summarise(rows, source_format, started)
         _warn_of_flat_masks(rows)
+        _tell_of_landmarks(rows, reference)
         if options.check:
             return summary
         _refuse_failures(summary, options)
-        if not _is_current(options, rows):
+        fingerprint = _fingerprint(options, rows, reference)
+        if not _is_current(options, fingerprint):
             chosen = [
                 (sample, row)
                 for sample, row in zip(samples, rows, strict=True)
                 if row.status == "stored"
             ]
-            _write_store(chosen, options, _attributes(options, summary, rows), pool, progress)
+            attributes = _attributes(options, summary, fingerprint)
+            _write_store(chosen, options, attributes, reference, pool=pool, progress=progress)
         report = "".join(json.dumps(asdict(row)) + "\n" for row in rows)
         write_atomically(report_path(options.dataset), report.encode())
     return _summarise(rows, source_format, started)
@@ -108,6 +108,16 @@ def _warn_of_flat_masks(rows: list[ReportRow]) -> None:
             logger.warning(
                 "%d masks show %s, %s for example: is that meant?", len(names), meaning, names[0]
             )
+
+
+def _tell_of_landmarks(rows: list[ReportRow], reference: ReferenceFace | None) -> None:
+    if reference is None:
+        return
+    stored = [row for row in rows if row.status == "stored"]
+    logger.info("%d of %d have landmarks", sum(bool(row.faces) for row in stored), len(stored))
+    damaged = [row.reason for row in stored if row.reason]
+    if damaged:
+        logger.warning("%d of %d are %s", len(damaged), len(stored), damaged[0])
 
 
 def _examine_all(samples: list[Sample], pool: Pool, progress: Progress) -> list[ReportRow]:
@@ -153,22 +163,25 @@ def _refuse_failures(summary: PrepareSummary, options: PrepareOptions) -> None:
         )
 
 
-def _fingerprint(options: PrepareOptions, rows: list[ReportRow]) -> str:
+def _fingerprint(
+    options: PrepareOptions, rows: list[ReportRow], reference: ReferenceFace | None
+) -> str:
     """Hash all that determines the content of a store."""
-    stored = [
-        (row.name, row.sha256, row.mask_sha256, row.crop, row.split)
-        for row in rows
-        if row.status == "stored"
+    stored = [row for row in rows if row.status == "stored"]
+    facts: list[object] = [
+        options.stored_parameters(),
+        [(row.name, row.sha256, row.mask_sha256, row.crop, row.split) for row in stored],
     ]
-    content = json.dumps([options.stored_parameters(), stored], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
+    if reference is not None:  # else as it was before there were landmarks
+        facts.append([reference.sha256, [row.landmarks_sha256 for row in stored]])
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _is_current(options: PrepareOptions, rows: list[ReportRow]) -> bool:
+def _is_current(options: PrepareOptions, fingerprint: str) -> bool:
     """Tell whether the store is there already; refuse to replace another one without --force."""
     if not options.dataset.exists() or options.force:
         return False
-    if open_store(options.dataset).attributes.get("fingerprint") == _fingerprint(options, rows):
+    if open_store(options.dataset).attributes.get("fingerprint") == fingerprint:
         logger.info("%s: up to date", options.dataset)
         return True
     raise StoreError(
@@ -178,7 +191,7 @@ def _is_current(options: PrepareOptions, rows: list[ReportRow]) -> bool:
 
 
 def _attributes(
-    options: PrepareOptions, summary: PrepareSummary, rows: list[ReportRow]
+    options: PrepareOptions, summary: PrepareSummary, fingerprint: str
 ) -> dict[str, object]:
     return {
         **options.stored_parameters(),
@@ -186,7 +199,7 @@ def _attributes(
         "format": summary.format,
         "counts": {"stored": summary.stored, **summary.splits},
         "licence": _licence_text(options.source),
-        "fingerprint": _fingerprint(options, rows),
+        "fingerprint": fingerprint,
     }
 
 
@@ -194,59 +207,27 @@ def _write_store(
     chosen: list[tuple[Sample, ReportRow]],
     options: PrepareOptions,
     attributes: dict[str, object],
+    reference: ReferenceFace | None,
+    *,
     pool: Pool,
     progress: Progress,
 ) -> None:
     progress.start("writing", len(chosen))
+    landmarks = None if reference is None else reference.landmarks
     with create_store(
-        options.dataset.resolve(), count=len(chosen), size=options.size, attributes=attributes
+        options.dataset.resolve(),
+        count=len(chosen),
+        size=options.size,
+        attributes=attributes,
+        reference=None if reference is None else reference.frame,
     ) as folder:
         tasks = (
             (start, chosen[start : start + SAMPLES_PER_SHARD])
             for start in shard_starts(len(chosen))
         )
-        for written in pool.map(partial(_write_shard_of, folder, options), tasks):
+        for written in pool.map(partial(make_shard, folder, options, landmarks), tasks):
             progress.advance(written)
     progress.finish()
-
-
-def _write_shard_of(
-    folder: Path, options: PrepareOptions, task: tuple[int, list[tuple[Sample, ReportRow]]]
-) -> int:
-    start, chosen = task
-    write_shard(folder, start, [_stored_sample(sample, row, options) for sample, row in chosen])
-    return len(chosen)
-
-
-def _stored_sample(sample: Sample, row: ReportRow, options: PrepareOptions) -> StoredSample:
-    try:
-        pair = load_pair(sample)
-    except PhotoError as error:
-        raise StoreError(f"changed while the dataset was being made: {error}") from error
-    if (pair.sha256, pair.mask_sha256) != (row.sha256, row.mask_sha256):
-        raise StoreError(
-            f"{sample.photo}: photo or mask changed while the dataset was being made; run the "
-            "same command again"
-        )
-    image, mask, valid = fit_frame(pair.photo, pair.mask, size=options.size, fit=options.fit)
-    y, x, height, width = valid
-    inside = slice(y, y + height), slice(x, x + width)
-    boundary = np.zeros_like(mask)
-    boundary[inside], kernel_size = boundary_target(
-        mask[inside],
-        canonical_width=options.canonical_width * options.size / CANONICAL_SIZE,
-        canny=options.canny,
-    )
-    return StoredSample(
-        image=image,
-        mask=mask,
-        boundary=boundary,
-        kernel_size=kernel_size,
-        valid=valid,
-        split=SPLITS.index(row.split),
-        name=sample.name,
-        sha256=row.sha256,
-    )
 
 
 def _licence_text(source: Path) -> str:

@@ -20,7 +20,8 @@ class SegmentOptions:
     Attributes:
         inputs: Files, folders or globs.
         out: Folder for the results; None for `<folder>-segmented` beside the input folder.
-        weights: One of the shipped weights, or a file.
+        weights: One of the shipped weights, or a file. Nobody looks for faces here: a network with
+            position and shape channels sees zeros in them.
         composite: `none`; `transparent`, the person cut out; or the person before a `color`, an
             `image` (cropped to fill) or their own background, with a `blur`.
         background: Colour (`white`, `#rrggbb`) or picture; None is white for `color`.

@@ -2,7 +2,7 @@
 
 A store is a zarr v3 group with one chunk per sample and many samples per shard. It is written
 aside and renamed when it is complete, so that a store that can be opened is whole. Its arrays are
-described in `ARRAYS`; its attributes hold the schema version and all parameters it was made with.
+described in `schema`; its attributes hold the schema version and all parameters it was made with.
 """
 
 import glob
@@ -10,7 +10,7 @@ import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,11 +21,19 @@ from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 from zarr.errors import UnstableSpecificationWarning
 
+from pipelines.affine import compose, shift
 from pipelines.errors import StoreError
+from pipelines.face_prior import Face, ReferenceFrame
 from pipelines.images import Pixels
-
-SCHEMA = "banet-dataset"
-SCHEMA_VERSION = 1
+from pipelines.schema import (
+    ARRAYS,
+    FACE_ARRAYS,
+    MEAN_MASK,
+    REFERENCE,
+    SCHEMA,
+    SCHEMA_VERSION,
+    ArraySpec,
+)
 
 ASIDE_SUFFIX = ".partial"
 
@@ -40,31 +48,6 @@ SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArraySpec:
-    """Type and extent of one array, apart from its first axis, which is the sample."""
-
-    dtype: str
-    frame: bool = False
-    trailing: tuple[int, ...] = ()
-    axes: tuple[str, ...] = ()
-
-
-ARRAYS: dict[str, ArraySpec] = {
-    "image": ArraySpec(dtype="uint8", frame=True, trailing=(3,), axes=("channel",)),
-    "mask": ArraySpec(dtype="uint8", frame=True),
-    "boundary": ArraySpec(dtype="uint8", frame=True),
-    "kernel_size": ArraySpec(dtype="uint16"),
-    "valid": ArraySpec(dtype="int16", trailing=(4,), axes=("box",)),
-    "split": ArraySpec(dtype="uint8"),
-    "name": ArraySpec(dtype="string"),
-    "sha256": ArraySpec(dtype="string"),
-}
-"""`image` is RGB; `mask` 0-255; `boundary` 0 or 1; `kernel_size` is K of Eq. 1; `valid` holds y, x,
-height and width of the photo inside the frame; `split` indexes `SPLITS`; `sha256` is that of the
-photo's file."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class StoredSample:
     """One sample as the store holds it; `valid` is y, x, height, width inside the frame.
 
@@ -72,6 +55,7 @@ class StoredSample:
         image: RGB frame, (S, S, 3) uint8.
         mask: (S, S) uint8, 0-255.
         boundary: (S, S) uint8 in {0, 1}.
+        face_alignment: (2, 3), NaN if not known; left out of a store without a reference face.
     """
 
     image: Pixels
@@ -82,16 +66,25 @@ class StoredSample:
     split: int
     name: str
     sha256: str
+    face_alignment: NDArray[np.floating] = field(default_factory=lambda: np.full((2, 3), np.nan))
 
 
 class Store:
-    """A complete store, opened for reading."""
+    """A complete store, opened for reading.
+
+    Attributes:
+        path: Where it is.
+        attributes: As `create_store` was given them, and the schema version.
+        splits: Of every sample, as an index of `SPLITS`.
+        reference: Frame of the reference face; None if the store has none.
+    """
 
     def __init__(self, path: Path, group: zarr.Group) -> None:
         self.path = path
         self.attributes: Mapping[str, Any] = dict(group.attrs)
         self._group = group
         self.splits: NDArray[np.uint8] = self._read("split")
+        self.reference = self._reference()
 
     def __len__(self) -> int:
         return len(self.splits)
@@ -112,9 +105,30 @@ class Store:
             photo = self._read("image", index)[inside].copy()
             yield str(names[index]), photo, self._read("mask", index)[inside].copy()
 
+    def faces(self, indices: list[int]) -> list[Face | None]:
+        """Return the face of each photo, as `photos` yields it; None where it is not known."""
+        if self.reference is None:
+            return [None] * len(indices)
+        alignments, valid = self._read("face_alignment").astype(np.float64), self._read("valid")
+        return [
+            Face(alignment=compose(alignments[index], shift(x, y)), frame=self.reference)
+            if np.isfinite(alignments[index]).all()
+            else None
+            for index in indices
+            for y, x, _, _ in [valid[index].tolist()]
+        ]
+
     def hashes(self, split: str) -> set[str]:
         """Return the SHA-256 of the photos of a split."""
         return set(self._read("sha256")[self.indices(split)].tolist())
+
+    def _reference(self) -> ReferenceFrame | None:
+        if REFERENCE not in self.attributes:
+            return None
+        facts = self.attributes[REFERENCE]
+        return ReferenceFrame(
+            mean_mask=self._read(MEAN_MASK), centre=tuple(facts["centre"]), size=facts["size"]
+        )
 
     def _read(self, name: str, index: int | slice = slice(None)) -> NDArray[Any]:
         try:
@@ -146,13 +160,18 @@ def open_store(path: Path) -> Store:
             f"{path}: dataset of schema version {version}, this banet reads up to "
             f"{SCHEMA_VERSION}; upgrade banet or prepare the dataset again"
         )
-    missing = [name for name in ARRAYS if not _is_whole(group, name)]
+    expected = [*_sample_arrays(group), *([MEAN_MASK] if REFERENCE in group.attrs else [])]
+    missing = [name for name in expected if not _is_whole(group, name)]
     if missing:
         raise StoreError(
             f"{path}: damaged, {', '.join(missing)} is not complete; copy it again from where it "
             "came, or prepare it again with --force"
         )
     return Store(path, group)
+
+
+def _sample_arrays(group: zarr.Group) -> dict[str, ArraySpec]:
+    return ARRAYS | FACE_ARRAYS if REFERENCE in group.attrs else ARRAYS
 
 
 def _is_whole(group: zarr.Group, name: str) -> bool:
@@ -170,7 +189,12 @@ def is_store(path: Path) -> bool:
 
 @contextmanager
 def create_store(
-    path: Path, *, count: int, size: int, attributes: Mapping[str, Any]
+    path: Path,
+    *,
+    count: int,
+    size: int,
+    attributes: Mapping[str, Any],
+    reference: ReferenceFrame | None = None,
 ) -> Iterator[Path]:
     """Create the arrays of a store aside; rename it to `path` when the block ends well.
 
@@ -181,6 +205,7 @@ def create_store(
         count: Number of samples.
         size: Height and width S of the frame.
         attributes: Facts to keep, JSON-serialisable.
+        reference: Frame of the reference face, if samples are aligned with one.
 
     Yields:
         The folder to pass to `write_shard`.
@@ -192,7 +217,9 @@ def create_store(
     path.parent.mkdir(parents=True, exist_ok=True)
     group = zarr.create_group(aside, zarr_format=3)
     group.attrs.update({"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **attributes})
-    for name, spec in ARRAYS.items():
+    if reference is not None:
+        _write_reference(group, reference)
+    for name, spec in _sample_arrays(group).items():
         _create_array(group, name, spec, count=count, size=size)
     try:
         yield aside
@@ -229,11 +256,18 @@ def write_shard(folder: Path, start: int, samples: list[StoredSample]) -> None:
     if start % SAMPLES_PER_SHARD or len(samples) > SAMPLES_PER_SHARD:
         raise ValueError(f"samples {start} to {start + len(samples)} are not one shard")
     group = zarr.open_group(folder, mode="r+", zarr_format=3)
-    for name, spec in ARRAYS.items():
+    for name, spec in _sample_arrays(group).items():
         values = [getattr(sample, name) for sample in samples]
         dtype = object if spec.dtype == "string" else spec.dtype
         array = group[name]
         array[start : start + len(samples)] = np.asarray(values, dtype=dtype)  # type: ignore[index]
+
+
+def _write_reference(group: zarr.Group, reference: ReferenceFrame) -> None:
+    group.attrs[REFERENCE] = {"centre": list(reference.centre), "size": reference.size}
+    # Axes of its own: those of the other arrays have other lengths.
+    axes = ("reference_y", "reference_x")
+    group.create_array(MEAN_MASK, data=reference.mean_mask, dimension_names=axes)
 
 
 def _create_array(group: zarr.Group, name: str, spec: ArraySpec, *, count: int, size: int) -> None:

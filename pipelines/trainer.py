@@ -117,7 +117,8 @@ class Trainer:
         optimizer = state.optimizer_for(stage, position)
         state.network.train()
         with autocast(state.device, state.dtype):
-            prediction = state.network(normalize(batch.image))
+            prior = [] if batch.prior is None else [batch.prior]
+            prediction = state.network(normalize(batch.image), *prior)
         terms: LossTerms = self.criteria[stage](
             prediction, batch.image, batch.mask, batch.boundary, batch.valid
         )
@@ -151,7 +152,9 @@ class Trainer:
             size=self.recipe.stages[-1].size,
         )
         results = {
-            name: summarise([score_mask(segmenter(photo), mask) for photo, mask in photos])
+            name: summarise(
+                [score_mask(segmenter(photo, face), mask) for photo, mask, face in photos]
+            )
             for name, photos in self.data.validation.items()
         }
         # Where nobody is to be seen, a photo scores 1 or, for a single wrong pixel, 0: such a
@@ -182,14 +185,14 @@ class Trainer:
     def preview_masks(self, segmenter: Segmenter) -> list[tuple[Pixels, Pixels]]:
         """Segment the first few photos of every validation set."""
         return [
-            (photo, (segmenter(photo) * 255).round().astype(np.uint8))
+            (photo, (segmenter(photo, face) * 255).round().astype(np.uint8))
             for samples in self.data.validation.values()
-            for photo, _ in samples[:PREVIEW_PHOTOS]
+            for photo, _, face in samples[:PREVIEW_PHOTOS]
         ]
 
 
 def _show_somebody(photos: Photos) -> bool:
-    return any(mask.max() >= PERSON_FROM for _, mask in photos)
+    return any(mask.max() >= PERSON_FROM for _, mask, _ in photos)
 
 
 def _augment_threads(device: torch.device) -> int:

@@ -1,18 +1,36 @@
 """The datasets of a training run, in memory."""
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipelines.errors import InputError
+from pipelines.face_prior import Face
 from pipelines.images import Pixels
 from pipelines.store import Store, open_store
 
-Photos = list[tuple[Pixels, Pixels]]
-"""RGB photos (H, W, 3) uint8 with their masks (H, W) uint8, without the padding of frames."""
+logger = logging.getLogger(__name__)
+
+
+class LabelledPhoto(NamedTuple):
+    """A photo without the padding of its frame, and what is known of it.
+
+    Attributes:
+        photo: RGB, (H, W, 3) uint8.
+        mask: (H, W) uint8, 0-255.
+        face: For networks that take a face prior; None for others, or if it is not known.
+    """
+
+    photo: Pixels
+    mask: Pixels
+    face: Face | None = None
+
+
+Photos = list[LabelledPhoto]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +38,7 @@ class TrainingSet:
     """The training photos of one dataset.
 
     Attributes:
-        photos: With masks.
+        photos: With masks, and with faces if they were asked for.
         canonical_width: W of Eq. 1 at 512 pixels.
         canny: Thresholds of the edge detector.
     """
@@ -48,8 +66,12 @@ class TrainingData:
     licence: str
 
 
-def load_training_data(paths: Sequence[Path]) -> TrainingData:
+def load_training_data(paths: Sequence[Path], *, faces: bool = False) -> TrainingData:
     """Read the training and validation splits of stores.
+
+    Args:
+        paths: Of the stores; one may be named twice.
+        faces: Whether the network takes a face prior.
 
     Raises:
         StoreError: A store cannot be read.
@@ -61,11 +83,13 @@ def load_training_data(paths: Sequence[Path]) -> TrainingData:
         _require_splits(store)
     _refuse_leaks(stores)
     names = _names(list(stores))
-    sets = {path: _training_set(store) for path, store in stores.items()}
+    sets = {path: _training_set(store, faces=faces) for path, store in stores.items()}
     texts = [store.attributes["licence"] for store in stores.values()]
     return TrainingData(
         training=[sets[path] for path in paths],
-        validation={names[path]: _photos(store, "val") for path, store in stores.items()},
+        validation={
+            names[path]: _photos(store, "val", faces=faces) for path, store in stores.items()
+        },
         facts={
             names[path]: _facts(store, list(paths).count(path)) for path, store in stores.items()
         },
@@ -98,13 +122,24 @@ def _names(paths: list[Path]) -> dict[Path, str]:
     return {path: path.stem if stems[path.stem] == 1 else str(path) for path in paths}
 
 
-def _photos(store: Store, split: str) -> Photos:
-    return [(photo, mask) for _, photo, mask in store.photos(store.indices(split))]
+def _photos(store: Store, split: str, *, faces: bool) -> Photos:
+    indices = store.indices(split)
+    found = store.faces(indices) if faces else [None] * len(indices)
+    if faces and not any(found):
+        logger.warning(
+            "%s: no landmarks for the split %r, so that its position and shape channels are zero",
+            store.path,
+            split,
+        )
+    return [
+        LabelledPhoto(photo, mask, face)
+        for (_, photo, mask), face in zip(store.photos(indices), found, strict=True)
+    ]
 
 
-def _training_set(store: Store) -> TrainingSet:
+def _training_set(store: Store, *, faces: bool) -> TrainingSet:
     return TrainingSet(
-        photos=_photos(store, "train"),
+        photos=_photos(store, "train", faces=faces),
         canonical_width=store.attributes["canonical_width"],
         canny=tuple(store.attributes["canny"]),
     )

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.errors import ConfigError, InputError
+from pipelines.landmarks import ReferenceFace
 from pipelines.sources import pairs, pfcn
 from pipelines.sources.sample import Sample
 
-__all__ = ["FORMATS", "Sample", "discover_samples"]
+__all__ = ["FORMATS", "Sample", "discover_samples", "reference_face"]
 
 FORMATS: dict[str, tuple[Callable[[Path], bool], Callable[[Path], list[Sample]]]] = {
     "pfcn": (pfcn.matches, pfcn.discover),
@@ -43,6 +44,19 @@ def discover_samples(root: Path, source_format: str = "auto") -> tuple[str, list
             "another layout with --format"
         )
     return source_format, samples
+
+
+def reference_face(root: Path, source_format: str) -> ReferenceFace | None:
+    """Return the face that a dataset's landmarks are aligned with, None if it has no landmarks.
+
+    Args:
+        root: Folder of the dataset.
+        source_format: What `discover_samples` returned.
+
+    Raises:
+        InputError: The reference is there and cannot be used.
+    """
+    return pfcn.reference_face(root) if source_format == "pfcn" else None
 
 
 def _recognise(root: Path) -> str:

@@ -2,19 +2,28 @@
 Stylization", as its authors publish it.
 
 `trainlist.mat` and `testlist.mat` hold numbers; the photo of number N is
-`images_data_crop/NNNNN.jpg`, its mask the variable `mask` of `images_mask/NNNNN_mask.mat`. Many of
-the photos have vanished from the web, so that a list names more samples than there are files.
+`images_data_crop/NNNNN.jpg`, its mask the variable `mask` of `images_mask/NNNNN_mask.mat`, and the
+landmarks of its face, if one was found, the variable `tracker` of `images_tracker/NNNNN.mat`. Many
+of the photos have vanished from the web, so that a list names more samples than there are files.
 """
 
+import logging
 from pathlib import Path
 
 import numpy as np
 from scipy.io import loadmat
 
-from pipelines.errors import InputError
+from pipelines.errors import InputError, PhotoError
+from pipelines.images import Pixels, decode_mask, read_bytes
+from pipelines.landmarks import ReferenceFace, read_landmarks
 from pipelines.sources.sample import Sample
 
 LISTS = {"train": "trainlist", "test": "testlist"}
+
+REFERENCE = "00047"
+"""The photo whose face the dataset's authors align all others with."""
+
+logger = logging.getLogger(__name__)
 
 
 def matches(root: Path) -> bool:
@@ -39,6 +48,39 @@ def discover(root: Path) -> list[Sample]:
     ]
 
 
+def reference_face(root: Path) -> ReferenceFace | None:
+    """Return the face that all others are aligned with, None if its landmarks are not there.
+
+    Raises:
+        InputError: Its landmarks or the mean mask are there and cannot be used.
+    """
+    path = root / "images_tracker" / f"{REFERENCE}.mat"
+    if not path.exists():
+        logger.warning(
+            "%s is not there: without the landmarks of the reference face no sample gets a face "
+            "alignment",
+            path,
+        )
+        return None
+    found = read_landmarks(path)
+    if found.points is None:
+        raise InputError(found.problem or f"{path}: holds no landmarks of the reference face")
+    return ReferenceFace(landmarks=found.points, mean_mask=_mean_mask(root / "meanmask.png"))
+
+
+def _mean_mask(path: Path) -> Pixels:
+    if not path.exists():
+        logger.warning("%s is not there: the shape channel of all samples is zero", path)
+        return np.zeros((1, 1), np.uint8)
+    try:
+        mean_mask = decode_mask(read_bytes(path))
+    except PhotoError as error:
+        raise InputError(f"{path}: {error}") from error
+    if mean_mask.dtype != np.uint8:
+        raise InputError(f"{path}: 16-bit grey, expected 8-bit")
+    return mean_mask.astype(np.uint8)
+
+
 def _numbers(path: Path, variable: str) -> list[int]:
     try:
         return sorted(np.ravel(loadmat(path)[variable]).astype(int).tolist())
@@ -54,5 +96,6 @@ def _sample(root: Path, number: int, split: str) -> Sample:
         name=name,
         photo=root / "images_data_crop" / f"{name}.jpg",
         mask=root / "images_mask" / f"{name}_mask.mat",
+        landmarks=root / "images_tracker" / f"{name}.mat",
         split=split,
     )

@@ -12,6 +12,7 @@ class Sample:
         name: Unique within the source, for reports.
         photo: Image file.
         mask: Mask file: an image, or a MATLAB file with a variable `mask`.
+        landmarks: File with the landmarks of its face, None if the source has none of any sample.
         split: `train` or `test` where the source's own lists say so, else None.
         crop: x0, y0, x1, y1 in pixels of the upright photo: only this part is the sample.
         problem: Why the sample cannot be used, known without a look into its files.
@@ -20,6 +21,7 @@ class Sample:
     name: str
     photo: Path
     mask: Path
+    landmarks: Path | None = None
     split: str | None = None
     crop: tuple[int, int, int, int] | None = None
     problem: str = ""

@@ -3,6 +3,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import pytest
+from ramps import misplaced_by, ramps
 
 from pipelines.augment import Augmentation, TrainingView, augment, person_box
 
@@ -105,3 +106,18 @@ def test_photo_without_a_person_can_be_viewed() -> None:
     view = draw(photo, np.zeros((120, 90), np.uint8), Augmentation(view=1.0))
     assert not view.mask.any()
     assert person_box(view.mask) == (0, 0, 90, 120)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("height", [70, 16])  # the second is shrunk before the warp
+def test_view_shows_the_pixels_that_its_map_names(seed: int, height: int) -> None:
+    view = augment(
+        ramps(79, 57),
+        np.full((79, 57), 255, np.uint8),
+        height=height,
+        width=height,
+        augmentation=Augmentation(lightness=(1, 1), view=1.0, view_heights=(0.5, 1.0)),
+        canonical_width=50,
+        rng=np.random.default_rng(seed),
+    )
+    assert misplaced_by(view.image, view.to_photo, (79, 57)).max() < 0.25

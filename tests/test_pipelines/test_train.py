@@ -22,7 +22,7 @@ from pipelines.prepare import PrepareOptions, prepare
 from pipelines.progress import SilentProgress
 from pipelines.recipes import recipe_from_table
 from pipelines.train import TrainOptions, train
-from pipelines.trainingdata import TrainingSet, load_training_data
+from pipelines.trainingdata import LabelledPhoto, TrainingSet, load_training_data
 from pipelines.trainstate import TrainState
 
 RECIPE = """
@@ -325,7 +325,8 @@ def test_missing_dataset_and_bad_options_are_named(tmp_path: Path, recipe: str) 
 
 
 def test_every_epoch_shows_every_photo_once() -> None:
-    photos = [(np.full((32, 32, 3), n, np.uint8), np.zeros((32, 32), np.uint8)) for n in range(10)]
+    mask = np.zeros((32, 32), np.uint8)
+    photos = [LabelledPhoto(np.full((32, 32, 3), n, np.uint8), mask) for n in range(10)]
     still = {"rotation": 0, "lightness": [1, 1], "flip": 0}
     recipe = recipe_from_table(
         {"iterations": 6, "batch_size": 5, "size": 32, "augmentation": still}, where="test"

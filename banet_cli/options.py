@@ -142,6 +142,7 @@ MaxFailures = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option(help="Do again what is done already.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace the file if there is one.")]
 
 # banet prepare
 Source = Annotated[
@@ -292,6 +293,11 @@ Threshold = Annotated[
 ]
 DryRun = Annotated[bool, typer.Option(help="Only say what would be done; write nothing.")]
 
+# banet export
+ExportedWeights = Annotated[
+    str, typer.Argument(metavar="WEIGHTS", help="Shipped weights or a .safetensors file.")
+]
+OnnxFile = Annotated[Path, typer.Argument(metavar="OUT.onnx", help="ONNX file to write.")]
+
 # banet init
 ConfigTarget = Annotated[Path, typer.Argument(metavar="FILE", help="Settings file to write.")]
-Overwrite = Annotated[bool, typer.Option(help="Replace the file if there is one.")]

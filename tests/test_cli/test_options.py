@@ -10,6 +10,7 @@ from banet_cli.app import build_command
 from banet_cli.configuration import parameters_of
 from pipelines.devices import Precision
 from pipelines.evaluate import EvaluateOptions
+from pipelines.export import ExportOptions
 from pipelines.images import ImageFormat
 from pipelines.photo_tasks import Composite, MaskKind
 from pipelines.prepare import PrepareOptions
@@ -19,6 +20,7 @@ from pipelines.train import TrainOptions
 GROUP = build_command()
 OPTIONS_OF = {
     "evaluate": EvaluateOptions,
+    "export": ExportOptions,
     "prepare": PrepareOptions,
     "segment": SegmentOptions,
     "train": TrainOptions,

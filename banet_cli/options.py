@@ -20,6 +20,7 @@ EvaluatedSplit = Literal["train", "val", "test", "all"]
 Composite = Literal["none", "transparent", "color", "image", "blur"]
 CompositeFormat = Literal["png", "jpg", "webp"]
 MaskKind = Literal["soft", "binary"]
+Runtime = Literal["auto", "torch", "onnx"]
 
 
 class SplitFractions(NamedTuple):
@@ -272,6 +273,13 @@ OutputFolder = Annotated[
     ),
 ]
 Weights = Annotated[str, typer.Option(metavar="NAME|FILE", help="Weights to segment with.")]
+RuntimeOption = Annotated[
+    Runtime,
+    typer.Option(
+        help="What computes; auto takes ONNX Runtime for the .onnx files of `banet export`, torch "
+        "for all others."
+    ),
+]
 CompositeOption = Annotated[Composite, typer.Option(help="What takes the background's place.")]
 Background = Annotated[
     str | None,

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipelines.checkpoints import load_weights
-from pipelines.devices import Precision, precision_name, resolve_device, resolve_precision
+from pipelines.devices import Precision, precision_name
+from pipelines.engines import Engine, load_network, make_engine
 from pipelines.errors import BanetError, ConfigError, InputError
 from pipelines.images import Pixels, write_atomically
-from pipelines.inference import MINIMUM_SIZE, Segmenter
+from pipelines.inference import MINIMUM_SIZE
 from pipelines.progress import Progress, SilentProgress
+from pipelines.runtimes import resolve_compute, runtime_mistakes
 from pipelines.scoring import PhotoScore, Scores, score_mask, summarise
 from pipelines.store import SPLITS, Store, open_store
 
@@ -27,7 +28,7 @@ class EvaluateOptions:
 
     Attributes:
         datasets: Stores made by `banet prepare`, each scored on its own.
-        weights: Shipped names or files.
+        weights: Shipped names, weights files or what `banet export` made of them.
         split: train, val, test or all.
         out: Folder for `metrics.json` and `samples.csv`; None writes nothing.
         size: Working size; None takes that of the weights.
@@ -56,6 +57,10 @@ class EvaluateOptions:
             mistakes.append(f"--split {self.split}: use {', '.join(SPLITS)} or all")
         if self.size is not None and self.size < MINIMUM_SIZE:
             mistakes.append(f"--size {self.size}: at least {MINIMUM_SIZE}")
+        for name in self.weights:
+            mistakes += runtime_mistakes(
+                name, runtime="auto", device=self.device, precision=self.precision
+            )
         if mistakes:
             raise ConfigError("; ".join(mistakes))
 
@@ -107,7 +112,7 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
     """Score weights on a split of every dataset, photo by photo, at the stored size.
 
     Raises:
-        ConfigError: An option makes no sense.
+        ConfigError: An option makes no sense, or the packages for an exported network are missing.
         StoreError: A dataset cannot be read.
         InputError: A dataset has no samples in the split.
         WeightsError: Weights cannot be read.
@@ -116,21 +121,22 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
     """
     started = perf_counter()
     progress = progress or SilentProgress()
-    device = resolve_device(options.device)
-    dtype = resolve_precision(options.precision, device)
+    device, dtype = resolve_compute(
+        *options.weights, device=options.device, precision=options.precision
+    )
     stores = [open_store(path) for path in options.datasets]
     chosen = [_chosen_indices(store, options.split) for store in stores]
     results: list[EvaluationResult] = []
     rows: list[dict[str, object]] = []
     progress.start("evaluating", sum(map(len, chosen)) * len(options.weights))
     for name in options.weights:
-        weights = load_weights(name)
+        weights = load_network(name)
         size = options.size or weights.info.size
-        segmenter = Segmenter(weights.network, device=device, dtype=dtype, size=size)
+        engine = make_engine(weights, device=device, dtype=dtype, size=size)
         for store, indices in zip(stores, chosen, strict=True):
             scores: list[PhotoScore] = []
             for sample, photo, mask in store.photos(indices):
-                scores.append(score_mask(_probability(segmenter, photo), mask))
+                scores.append(score_mask(_probability(engine, photo), mask))
                 rows.append(_row(name, store.path, sample, scores[-1]))
                 progress.advance()
             results.append(
@@ -151,13 +157,12 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
     return summary
 
 
-def _probability(segmenter: Segmenter, photo: Pixels) -> NDArray[np.float32]:
+def _probability(engine: Engine, photo: Pixels) -> NDArray[np.float32]:
     try:
-        return segmenter(photo)
+        return engine(photo)
     except torch.OutOfMemoryError as error:
         raise BanetError(
-            f"{segmenter.device}: not enough memory for a photo; use a smaller --size, or "
-            "--device cpu"
+            f"{engine.device}: not enough memory for a photo; use a smaller --size, or --device cpu"
         ) from error
 
 

@@ -3,7 +3,6 @@
 import copy
 import threading
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -12,8 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models import normalize
-from pipelines.checkpoints import load_weights_once
-from pipelines.devices import Precision, autocast, resolve_device, resolve_precision
+from pipelines.devices import autocast
 from pipelines.errors import BanetError
 from pipelines.images import Pixels, fitted_size, resize
 
@@ -27,7 +25,6 @@ make its file many times larger.
 MINIMUM_SIZE = 32
 """Least working size: the deepest features of a network have one pixel for 32 x 32."""
 
-_loading = threading.Lock()
 _thread = threading.local()
 
 
@@ -89,20 +86,6 @@ class Segmenter:
         return probability
 
 
-def segmenter_once(
-    weights: str, sha256: str, *, device: str, precision: Precision, size: int
-) -> Segmenter:
-    """Return the segmenter of this process, loading the weights at the first call.
-
-    Raises:
-        WeightsError: As `load_weights_once`.
-        ConfigError: As `resolve_device` and `resolve_precision`.
-        DeviceError: As `resolve_device`.
-    """
-    with _loading:
-        return _load_segmenter(weights, sha256, device, precision, size)
-
-
 def limit_threads(count: int) -> None:
     """Let the calling thread compute with `count` threads; no-op if it already does.
 
@@ -155,13 +138,3 @@ def _device_failure(device: torch.device, error: RuntimeError) -> BanetError:
         f"--device {device}: failed ({reason}); see whether the device and its driver are well and "
         "who else uses it, then run the same command again"
     )
-
-
-@lru_cache(maxsize=2)
-def _load_segmenter(
-    weights: str, sha256: str, device_name: str, precision: Precision, size: int
-) -> Segmenter:
-    device = resolve_device(device_name)
-    dtype = resolve_precision(precision, device)
-    network = load_weights_once(weights, sha256).network
-    return Segmenter(network, device=device, dtype=dtype, size=size)

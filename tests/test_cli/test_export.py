@@ -1,4 +1,4 @@
-"""`banet export` by its real entry point, with and without the packages that it needs."""
+"""`banet export` and what becomes of its file, with and without the packages that they need."""
 
 from pathlib import Path
 
@@ -32,3 +32,31 @@ def test_without_the_extra_it_says_how_to_get_it(banet_process, weights_file, pa
     assert "pip install 'banet[onnx]'" in outcome.stderr
     assert "Traceback" not in outcome.stderr
     assert not Path("a.onnx").exists()
+
+
+def test_segment_takes_what_export_wrote(banet, onnx_file, drawn_pairs):
+    photos = drawn_pairs / "images"
+    outcome = banet("segment", photos, "--out", "cut", "--weights", onnx_file, "--json")
+    assert outcome.exit_code == 0, outcome.stderr
+    assert (outcome.summary["runtime"], outcome.summary["device"]) == ("onnx", "cpu")
+    assert outcome.summary["failed"] == 0
+
+
+def test_an_engine_without_its_weights_exits_2(banet, drawn_pairs):
+    outcome = banet("segment", drawn_pairs / "images", "--runtime", "onnx")
+    assert outcome.exit_code == 2
+    assert "`banet export banet-64 FILE.onnx`" in outcome.stderr
+
+
+def test_segment_without_the_extra_says_how_to_get_it(banet_process, onnx_file, drawn_pairs):
+    arguments = ("segment", str(drawn_pairs / "images"), "--out", "cut", "--weights", onnx_file)
+    outcome = banet_process("onnxruntime", *arguments, python=("-c", WITHOUT))
+    assert outcome.exit_code == 2
+    assert "pip install 'banet[onnx]'" in outcome.stderr
+    assert not Path("cut").exists()
+
+
+def test_torch_needs_no_extra(banet_process, weights_file, drawn_pairs):
+    arguments = ("segment", str(drawn_pairs / "images"), "--out", "cut", "--weights", weights_file)
+    outcome = banet_process("onnxruntime", *arguments, python=("-c", WITHOUT))
+    assert outcome.exit_code == 0, outcome.stderr

@@ -14,6 +14,7 @@ from pipelines.export import ExportOptions
 from pipelines.images import ImageFormat
 from pipelines.photo_tasks import Composite, MaskKind
 from pipelines.prepare import PrepareOptions
+from pipelines.runtimes import Runtime
 from pipelines.segment_options import SegmentOptions
 from pipelines.train import TrainOptions
 
@@ -74,6 +75,7 @@ def test_the_pipelines_options_and_defaults_are_those_of_the_command(command):
         (options.Composite, Composite),
         (options.CompositeFormat, ImageFormat),
         (options.MaskKind, MaskKind),
+        (options.Runtime, Runtime),
     ],
 )
 def test_the_choices_of_an_option_are_those_of_the_pipelines(offered, allowed):

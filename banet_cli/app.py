@@ -13,6 +13,7 @@ from typer.core import TyperArgument, TyperGroup, TyperOption
 
 from banet_cli.commands.benchmark import benchmark
 from banet_cli.commands.evaluate import evaluate
+from banet_cli.commands.export import export
 from banet_cli.commands.info import info
 from banet_cli.commands.init import init
 from banet_cli.commands.prepare import prepare
@@ -23,7 +24,7 @@ from banet_cli.failures import TerminationError, report_failure
 from banet_cli.guard import foreign_package_message
 from banet_cli.logs import configure_logging, release_logging
 
-COMMANDS = (segment, prepare, train, evaluate, benchmark, init, info)
+COMMANDS = (segment, prepare, train, evaluate, benchmark, export, init, info)
 ENVIRONMENT_PREFIX = "BANET"
 VARIABLES_HINT = "Every value may also come from a variable, BANET_<COMMAND>_<OPTION>."
 SETTINGS_HINT = (

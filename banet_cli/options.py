@@ -20,6 +20,7 @@ EvaluatedSplit = Literal["train", "val", "test", "all"]
 Composite = Literal["none", "transparent", "color", "image", "blur"]
 CompositeFormat = Literal["png", "jpg", "webp"]
 MaskKind = Literal["soft", "binary"]
+Runtime = Literal["auto", "torch", "onnx"]
 
 # What every command takes.
 Config = Annotated[
@@ -106,6 +107,7 @@ MaxFailures = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option(help="Do again what is done already.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace the file if there is one.")]
 
 # banet prepare
 Source = Annotated[
@@ -235,6 +237,13 @@ OutputFolder = Annotated[
     ),
 ]
 Weights = Annotated[str, typer.Option(metavar="NAME|FILE", help="Weights to segment with.")]
+RuntimeOption = Annotated[
+    Runtime,
+    typer.Option(
+        help="What computes; auto takes ONNX Runtime for the .onnx files of `banet export`, torch "
+        "for all others."
+    ),
+]
 CompositeOption = Annotated[Composite, typer.Option(help="What takes the background's place.")]
 Background = Annotated[
     str | None,
@@ -282,6 +291,11 @@ Threads = Annotated[
     typer.Option(metavar="N", help="CPU threads of a forward pass.", show_default="all cores"),
 ]
 
+# banet export
+ExportedWeights = Annotated[
+    str, typer.Argument(metavar="WEIGHTS", help="Shipped weights or a .safetensors file.")
+]
+OnnxFile = Annotated[Path, typer.Argument(metavar="OUT.onnx", help="ONNX file to write.")]
+
 # banet init
 ConfigTarget = Annotated[Path, typer.Argument(metavar="FILE", help="Settings file to write.")]
-Overwrite = Annotated[bool, typer.Option(help="Replace the file if there is one.")]

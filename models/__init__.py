@@ -3,6 +3,7 @@
 from models.blocks import count_parameters
 from models.folding import fold_batch_norm
 from models.prediction import IMAGE_MEAN, IMAGE_STD, Prediction, normalize
+from models.probability import ProbabilityNetwork
 from models.registry import MODELS, ModelSpec, boundary_temperature, build_model
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "MODELS",
     "ModelSpec",
     "Prediction",
+    "ProbabilityNetwork",
     "boundary_temperature",
     "build_model",
     "count_parameters",

@@ -114,12 +114,21 @@ def load_weights_once(name_or_path: str, sha256: str) -> Weights:
         WeightsError: As `load_weights`, or the file is not the one whose hash is `sha256`.
     """
     weights = load_weights(name_or_path)
-    if weights.sha256 != sha256:
+    refuse_other_file(name_or_path, sha256, found=weights.sha256)
+    return weights
+
+
+def refuse_other_file(name_or_path: str, sha256: str, *, found: str) -> None:
+    """Make sure that a worker has the weights that the run was started with.
+
+    Raises:
+        WeightsError: The hash that was found is not `sha256`.
+    """
+    if found != sha256:
         raise WeightsError(
             f"--weights {name_or_path}: this machine has another file of that name than the one "
             "that started the run; copy the same file to every worker"
         )
-    return weights
 
 
 def save_weights(path: Path, network: nn.Module, info: WeightsInfo) -> None:

@@ -4,25 +4,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import MODELS, build_model, count_parameters, fold_batch_norm
+from models import MODELS, build_model, count_parameters
+from models.pfcn import PRIOR_CHANNELS
 from pipelines.devices import autocast
 from pipelines.errors import BanetError
-
-PRIOR_CHANNELS = 3
-"""Channels of the second input of PFCN+: two of position, one of shape."""
-
-CAST_ONCE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
-"""Layers whose weights autocast would otherwise cast anew in every forward pass."""
+from pipelines.inference import inference_form
 
 
 class Contender:
     """A network with random weights and a batch of random photos; neither changes its speed.
 
-    Every network gets the same form: batch normalisation folded into convolutions, channels last,
-    autocast whose casts of weights are done beforehand.
+    Every network gets the form that `banet segment` runs, see `inference_form`.
 
     Args:
         name: Of the network in the registry.
@@ -48,7 +43,7 @@ class Contender:
             torch.manual_seed(0)
             network = build_model(name)
             self.parameters = count_parameters(network)
-            self._network = _inference_form(network, device=device, dtype=dtype)
+            self._network = inference_form(network, device=device, dtype=dtype)
             channels = (3, PRIOR_CHANNELS) if MODELS[name].face_prior else (3,)
             self._inputs = tuple(
                 torch.rand(batch_size, count, size, size)
@@ -100,12 +95,3 @@ def out_of_memory_message(name: str, device: torch.device) -> str:
         f"{name}: not enough memory on {device}; use a smaller --size or --batch-size, or leave "
         "it out with --models"
     )
-
-
-def _inference_form(network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> nn.Module:
-    folded = fold_batch_norm(network).to(device)
-    folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # of its stubs
-    for module in folded.modules():
-        if isinstance(module, CAST_ONCE):
-            module.to(dtype)
-    return folded

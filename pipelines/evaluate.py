@@ -13,13 +13,16 @@ import torch
 from numpy.typing import NDArray
 
 from models import MODELS
-from pipelines.checkpoints import load_weights
-from pipelines.devices import Precision, precision_name, resolve_device, resolve_precision
+from pipelines.checkpoints import Weights
+from pipelines.devices import Precision, precision_name
+from pipelines.engines import Engine, load_network, make_engine
 from pipelines.errors import BanetError, ConfigError, InputError
 from pipelines.face_prior import Face
 from pipelines.images import Pixels, write_atomically
-from pipelines.inference import MINIMUM_SIZE, Segmenter
+from pipelines.inference import MINIMUM_SIZE
+from pipelines.onnx_engine import OnnxWeights
 from pipelines.progress import Progress, SilentProgress
+from pipelines.runtimes import resolve_compute, runtime_mistakes
 from pipelines.scoring import PhotoScore, Scores, score_mask, summarise
 from pipelines.store import SPLITS, Store, open_store
 
@@ -32,7 +35,7 @@ class EvaluateOptions:
 
     Attributes:
         datasets: Stores made by `banet prepare`, each scored on its own.
-        weights: Shipped names or files.
+        weights: Shipped names, weights files or what `banet export` made of them.
         split: train, val, test or all.
         out: Folder for `metrics.json` and `samples.csv`; None writes nothing.
         size: Working size; None takes that of the weights.
@@ -61,6 +64,10 @@ class EvaluateOptions:
             mistakes.append(f"--split {self.split}: use {', '.join(SPLITS)} or all")
         if self.size is not None and self.size < MINIMUM_SIZE:
             mistakes.append(f"--size {self.size}: at least {MINIMUM_SIZE}")
+        for name in self.weights:
+            mistakes += runtime_mistakes(
+                name, runtime="auto", device=self.device, precision=self.precision
+            )
         if mistakes:
             raise ConfigError("; ".join(mistakes))
 
@@ -112,7 +119,7 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
     """Score weights on a split of every dataset, photo by photo, at the stored size.
 
     Raises:
-        ConfigError: An option makes no sense.
+        ConfigError: An option makes no sense, or the packages for an exported network are missing.
         StoreError: A dataset cannot be read.
         InputError: A dataset has no samples in the split.
         WeightsError: Weights cannot be read.
@@ -121,22 +128,23 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
     """
     started = perf_counter()
     progress = progress or SilentProgress()
-    device = resolve_device(options.device)
-    dtype = resolve_precision(options.precision, device)
+    device, dtype = resolve_compute(
+        *options.weights, device=options.device, precision=options.precision
+    )
     stores = [open_store(path) for path in options.datasets]
     chosen = [_chosen_indices(store, options.split) for store in stores]
     results: list[EvaluationResult] = []
     rows: list[dict[str, object]] = []
     progress.start("evaluating", sum(map(len, chosen)) * len(options.weights))
     for name in options.weights:
-        weights = load_weights(name)
+        weights = load_network(name)
         size = options.size or weights.info.size
-        segmenter = Segmenter(weights.network, device=device, dtype=dtype, size=size)
+        engine = make_engine(weights, device=device, dtype=dtype, size=size)
         for store, indices in zip(stores, chosen, strict=True):
             scores: list[PhotoScore] = []
-            faces = _faces(store, indices, model=weights.info.model)
+            faces = _faces(store, indices, weights)
             for (sample, photo, mask), face in zip(store.photos(indices), faces, strict=True):
-                scores.append(score_mask(_probability(segmenter, photo, face), mask))
+                scores.append(score_mask(_probability(engine, photo, face), mask))
                 rows.append(_row(name, store.path, sample, scores[-1]))
                 progress.advance()
             results.append(
@@ -157,27 +165,26 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
     return summary
 
 
-def _faces(store: Store, indices: list[int], *, model: str) -> list[Face | None]:
+def _faces(store: Store, indices: list[int], weights: Weights | OnnxWeights) -> list[Face | None]:
     """Return the faces of photos for a network that looks at them, else nothing but None."""
-    if not MODELS[model].face_prior:
+    if isinstance(weights, OnnxWeights) or not MODELS[weights.info.model].face_prior:
         return [None] * len(indices)
     faces = store.faces(indices)
     if not any(faces):
         logger.warning(
             "%s: no landmarks, so that the position and shape channels of %s are zero",
             store.path,
-            model,
+            weights.info.model,
         )
     return faces
 
 
-def _probability(segmenter: Segmenter, photo: Pixels, face: Face | None) -> NDArray[np.float32]:
+def _probability(engine: Engine, photo: Pixels, face: Face | None) -> NDArray[np.float32]:
     try:
-        return segmenter(photo, face)
+        return engine(photo, face)
     except torch.OutOfMemoryError as error:
         raise BanetError(
-            f"{segmenter.device}: not enough memory for a photo; use a smaller --size, or "
-            "--device cpu"
+            f"{engine.device}: not enough memory for a photo; use a smaller --size, or --device cpu"
         ) from error
 
 

@@ -1,9 +1,7 @@
 """From the pixels of a photo to the mask of its people."""
 
-import copy
 import threading
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -11,10 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models import normalize
+from models import fold_batch_norm, normalize
 from pipelines.affine import resizing
-from pipelines.checkpoints import load_weights_once
-from pipelines.devices import Precision, autocast, resolve_device, resolve_precision
+from pipelines.devices import autocast
 from pipelines.errors import BanetError
 from pipelines.face_prior import Face, face_prior
 from pipelines.images import Pixels, fitted_size, resize
@@ -29,7 +26,9 @@ make its file many times larger.
 MINIMUM_SIZE = 32
 """Least working size: the deepest features of a network have one pixel for 32 x 32."""
 
-_loading = threading.Lock()
+_CAST_ONCE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+"""Layers whose weights autocast would otherwise cast anew in every forward pass."""
+
 _thread = threading.local()
 
 
@@ -37,7 +36,7 @@ class Segmenter:
     """A network on its device, ready to segment photo after photo from several threads.
 
     Args:
-        network: In eval mode; it is copied.
+        network: As it was trained; it is copied.
         device: Where it is to run. On a GPU, one forward pass at a time holds the device.
         dtype: For autocast.
         size: Working size: pixels of the longer side of the photo as the network sees it.
@@ -53,10 +52,9 @@ class Segmenter:
         self.dtype = dtype
         self._size = size
         try:
-            self._network = copy.deepcopy(network).to(device)
+            self._network = inference_form(network, device=device, dtype=dtype)
         except RuntimeError as error:
             raise _device_failure(device, error) from error
-        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._turn: AbstractContextManager[object] = (
             nullcontext() if device.type == "cpu" else threading.Lock()
         )
@@ -101,18 +99,23 @@ class Segmenter:
         return probability
 
 
-def segmenter_once(
-    weights: str, sha256: str, *, device: str, precision: Precision, size: int
-) -> Segmenter:
-    """Return the segmenter of this process, loading the weights at the first call.
+def inference_form(network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """Copy a network into the form that computes fastest, for use within `autocast`.
 
-    Raises:
-        WeightsError: As `load_weights_once`.
-        ConfigError: As `resolve_device` and `resolve_precision`.
-        DeviceError: As `resolve_device`.
+    Batch normalisation is folded into convolutions, memory is laid out channels last, and the
+    casts that autocast would make of the weights are made beforehand.
+
+    Args:
+        network: Any; it is not changed.
+        device: Where it is to run.
+        dtype: Of the autocast.
     """
-    with _loading:
-        return _load_segmenter(weights, sha256, device, precision, size)
+    folded = fold_batch_norm(network).to(device)
+    folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # of its stubs
+    for module in folded.modules():
+        if isinstance(module, _CAST_ONCE):
+            module.to(dtype)
+    return folded
 
 
 def limit_threads(count: int) -> None:
@@ -167,13 +170,3 @@ def _device_failure(device: torch.device, error: RuntimeError) -> BanetError:
         f"--device {device}: failed ({reason}); see whether the device and its driver are well and "
         "who else uses it, then run the same command again"
     )
-
-
-@lru_cache(maxsize=2)
-def _load_segmenter(
-    weights: str, sha256: str, device_name: str, precision: Precision, size: int
-) -> Segmenter:
-    device = resolve_device(device_name)
-    dtype = resolve_precision(precision, device)
-    network = load_weights_once(weights, sha256).network
-    return Segmenter(network, device=device, dtype=dtype, size=size)

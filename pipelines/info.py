@@ -2,7 +2,8 @@
 
 import os
 import platform
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from PIL import features
@@ -24,6 +25,7 @@ PACKAGES = (
     "typer",
     "zarr",
 )
+OPTIONAL_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
 CODECS = ("jpg", "libjpeg_turbo", "webp", "avif", "libtiff", "jpg_2000", "littlecms2")
 
 
@@ -39,13 +41,20 @@ def describe_installation() -> dict[str, object]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of banet, Python, the system and the packages that matter."""
-    return {
+    """Return the versions of banet, Python, the system and the packages that matter.
+
+    Those of the extra `onnx` are left out where they are not installed.
+    """
+    found = {
         "banet": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         **{name: version(name) for name in PACKAGES},
     }
+    for name in OPTIONAL_PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def devices() -> list[dict[str, object]]:

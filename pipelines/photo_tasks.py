@@ -20,12 +20,12 @@ class TaskSettings:
     Attributes:
         root: Folder that the sources are relative to.
         out: Folder that masks and composites are relative to.
-        weights: What `load_weights` takes, valid on every worker.
+        weights: What `load_network` takes, valid on every worker.
         weights_sha256: Of that file.
         size: Working size.
         colour: Of the background, for the composite `color`.
         background: Picture and its hash, for the composite `image`.
-        threads: That torch may use in each worker thread; None leaves its own choice.
+        threads: That the network may use in each worker thread; None leaves torch's own choice.
         fingerprint: For the ledger rows.
     """
 

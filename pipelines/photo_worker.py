@@ -24,6 +24,7 @@ from pipelines.compositing import (
     put_before,
 )
 from pipelines.devices import precision_name
+from pipelines.engines import Engine, engine_once
 from pipelines.errors import BanetError, InputError, PhotoError
 from pipelines.images import (
     MAX_FILE_BYTES,
@@ -38,12 +39,10 @@ from pipelines.images import (
     write_atomically,
 )
 from pipelines.inference import (
-    Segmenter,
     binary_mask,
     confidence,
     coverage,
     limit_threads,
-    segmenter_once,
     soft_mask,
 )
 from pipelines.ledger import LedgerRow
@@ -82,18 +81,19 @@ class StageClock:
             self.seconds[stage] += time.thread_time() - started
 
 
-def open_segmenter(settings: TaskSettings) -> Segmenter:
-    """Return the segmenter of this worker process.
+def open_engine(settings: TaskSettings) -> Engine:
+    """Return the engine of this worker process.
 
     Raises:
         BanetError: The weights or the device are not to be had here.
     """
-    return segmenter_once(
+    return engine_once(
         settings.weights,
         settings.weights_sha256,
         device=settings.device,
         precision=settings.precision,
         size=settings.size,
+        threads=settings.threads,
     )
 
 
@@ -117,10 +117,10 @@ def probe_worker(settings: TaskSettings) -> tuple[str, str]:
     Raises:
         BanetError: The weights, the device or the background are not to be had there.
     """
-    segmenter = open_segmenter(settings)
+    engine = open_engine(settings)
     if settings.background is not None:
         load_background(*settings.background)
-    return str(segmenter.device), precision_name(segmenter.dtype)
+    return str(engine.device), precision_name(engine.dtype)
 
 
 @lru_cache(maxsize=2)
@@ -154,7 +154,7 @@ def segment_batch(task: BatchTask) -> BatchResult:
     settings = task.settings
     if settings.threads is not None:
         limit_threads(settings.threads)
-    worker = _PhotoWorker(settings, open_segmenter(settings))
+    worker = _PhotoWorker(settings, open_engine(settings))
     rows: list[LedgerRow] = []
     unchanged: list[LedgerRow] = []
     for photo in task.photos:
@@ -169,10 +169,10 @@ def segment_batch(task: BatchTask) -> BatchResult:
 class _PhotoWorker:
     """Segments photo files one after the other, and counts the CPU time."""
 
-    def __init__(self, settings: TaskSettings, segmenter: Segmenter) -> None:
+    def __init__(self, settings: TaskSettings, engine: Engine) -> None:
         self.clock = StageClock()
         self._settings = settings
-        self._segmenter = segmenter
+        self._engine = engine
         self._file_bytes, self._pixels = memory_budgets()
 
     def segment_file(self, photo: PhotoTask) -> LedgerRow:
@@ -223,7 +223,7 @@ class _PhotoWorker:
             reduced_to = settings.size if settings.composite == "none" else None
             photo = decode_photo(content, reduced_to=reduced_to)
         with self.clock("forward"):
-            probability = self._segmenter(photo.pixels)
+            probability = self._engine(photo.pixels)
         share = coverage(probability, threshold=settings.threshold)
         is_empty = share < EMPTY_BELOW
         with self.clock("mask"):

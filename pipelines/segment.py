@@ -8,11 +8,13 @@ from pathlib import Path
 
 import torch
 
-from pipelines.checkpoints import SHIPPED_WEIGHTS, Weights, load_weights
+from pipelines.checkpoints import SHIPPED_WEIGHTS, Weights
 from pipelines.compositing import Colour, parse_colour
-from pipelines.devices import precision_name, resolve_device, resolve_precision
+from pipelines.devices import precision_name
+from pipelines.engines import load_network
 from pipelines.errors import InputError, PhotoError
 from pipelines.images import read_bytes
+from pipelines.onnx_engine import OnnxWeights
 from pipelines.photo_files import default_output_folder, refuse_overlap
 from pipelines.photo_search import find_photos
 from pipelines.photo_tasks import TaskSettings
@@ -20,6 +22,7 @@ from pipelines.photo_worker import load_background
 from pipelines.progress import Progress, SilentProgress
 from pipelines.resume import fingerprint
 from pipelines.run_file import read_run_file, refuse_other_root
+from pipelines.runtimes import resolve_compute
 from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary
 from pipelines.segment_run import SegmentRun
 
@@ -35,7 +38,8 @@ def segment(options: SegmentOptions, *, progress: Progress | None = None) -> Seg
     all photos that were finished, and the same call goes on from there.
 
     Raises:
-        ConfigError: The options do not fit together.
+        ConfigError: The options do not fit together, or the packages for an exported network are
+            missing.
         InputError: An input is missing, or the output folder overlaps the input or holds the
             results of another one.
         WeightsError: The weights cannot be used.
@@ -50,7 +54,7 @@ def segment(options: SegmentOptions, *, progress: Progress | None = None) -> Seg
     refuse_overlap(tree, out)
     refuse_other_root(read_run_file(out), root=tree.root, out=out)
     probed = probe_device(options) if options.scheduler is None else None
-    weights = load_weights(options.weights)
+    weights = load_network(options.weights)
     settings = _task_settings(options, weights, tree.root, out)
     run = SegmentRun(
         options=options, settings=settings, weights=weights, tree=tree, started=started
@@ -71,17 +75,19 @@ def probe_device(options: SegmentOptions) -> tuple[str, str]:
         ConfigError: The device cannot compute in the requested precision.
         DeviceError: The requested device is missing.
     """
-    device = resolve_device(options.device)
+    device, dtype = resolve_compute(
+        options.weights, device=options.device, precision=options.precision
+    )
     if str(device) == "cuda" and torch.cuda.device_count() > 1:
         logger.info(
             "%d CUDA devices, using cuda:0; --device cuda:N takes another one",
             torch.cuda.device_count(),
         )
-    return str(device), precision_name(resolve_precision(options.precision, device))
+    return str(device), precision_name(dtype)
 
 
 def _task_settings(
-    options: SegmentOptions, weights: Weights, root: Path, out: Path
+    options: SegmentOptions, weights: Weights | OnnxWeights, root: Path, out: Path
 ) -> TaskSettings:
     """Put together what workers need to know.
 

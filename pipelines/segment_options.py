@@ -11,6 +11,7 @@ from pipelines.errors import ConfigError
 from pipelines.images import ImageFormat
 from pipelines.inference import MINIMUM_SIZE
 from pipelines.photo_tasks import Composite, MaskKind
+from pipelines.runtimes import Runtime, runtime_mistakes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +21,10 @@ class SegmentOptions:
     Attributes:
         inputs: Files, folders or globs.
         out: Folder for the results; None for `<folder>-segmented` beside the input folder.
-        weights: One of the shipped weights, or a file. Nobody looks for faces here: a network with
-            position and shape channels sees zeros in them.
+        weights: One of the shipped weights, a weights file, or what `banet export` made of one.
+            Nobody looks for faces here: a network with position and shape channels sees zeros in
+            them.
+        runtime: `torch`, or `onnx` for an exported network; `auto` goes by the weights.
         composite: `none`; `transparent`, the person cut out; or the person before a `color`, an
             `image` (cropped to fill) or their own background, with a `blur`.
         background: Colour (`white`, `#rrggbb`) or picture; None is white for `color`.
@@ -45,6 +48,7 @@ class SegmentOptions:
     inputs: tuple[Path, ...]
     out: Path | None = None
     weights: str = "banet-64"
+    runtime: Runtime = "auto"
     composite: Composite = "transparent"
     background: str | None = None
     composite_format: ImageFormat = "png"
@@ -60,7 +64,17 @@ class SegmentOptions:
     scheduler: str | None = None
 
     def __post_init__(self) -> None:
-        mistakes = [*self._choice_mistakes(), *self._number_mistakes(), *self._mixture_mistakes()]
+        mistakes = [
+            *self._choice_mistakes(),
+            *self._number_mistakes(),
+            *self._mixture_mistakes(),
+            *runtime_mistakes(
+                self.weights,
+                runtime=self.runtime,
+                device=self.device,
+                precision=self.precision,
+            ),
+        ]
         if mistakes:
             raise ConfigError("; ".join(mistakes))
 
@@ -70,6 +84,7 @@ class SegmentOptions:
             "composite-format": ImageFormat,
             "mask": MaskKind,
             "precision": Precision,
+            "runtime": Runtime,
         }
         mistakes = []
         for option, kind in choices.items():
@@ -139,6 +154,7 @@ class SegmentSummary:
         pending: Photos that were not come to: all that a dry run would do, and what an
             interrupted run left; 0 otherwise.
         exit_code: For the process: 0, or 3 if some photos failed.
+        runtime: What computed: torch or onnx.
         device: Where the networks ran.
         precision: Of their arithmetic.
         weights: `name` and `sha256`.
@@ -158,6 +174,7 @@ class SegmentSummary:
     skipped: int
     pending: int
     exit_code: int
+    runtime: str
     device: str
     precision: str
     weights: dict[str, str]

@@ -16,6 +16,7 @@ from pipelines.images import write_atomically
 from pipelines.info import versions
 from pipelines.ledger import LEDGER_NAME, Ledger, LedgerRow, read_ledger
 from pipelines.locks import exclusive
+from pipelines.onnx_engine import OnnxWeights
 from pipelines.parallel import Pool, open_pool
 from pipelines.photo_files import MASKS, remove_leftovers
 from pipelines.photo_search import PhotoTree
@@ -24,6 +25,7 @@ from pipelines.photo_worker import probe_worker, segment_batch
 from pipelines.progress import Progress
 from pipelines.resume import pending_work
 from pipelines.run_file import read_run_file, refuse_other_root, write_run_file
+from pipelines.runtimes import runtime_of
 from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary
 
 PHOTOS_PER_TASK = 2
@@ -46,7 +48,7 @@ class SegmentRun:
 
     options: SegmentOptions
     settings: TaskSettings
-    weights: Weights
+    weights: Weights | OnnxWeights
     tree: PhotoTree
     started: float
     device: str = "not used"
@@ -94,6 +96,7 @@ class SegmentRun:
             skipped=self.skipped,
             pending=discovered - self.skipped - done,
             exit_code=3 if self.counts["failed"] else 0,
+            runtime=runtime_of(self.weights.name),
             device=self.device,
             precision=self.precision,
             weights={"name": self.weights.name, "sha256": self.weights.sha256},

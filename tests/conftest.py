@@ -9,6 +9,7 @@ from PIL import Image
 
 from models import build_model
 from pipelines.checkpoints import WeightsInfo, save_weights
+from pipelines.export import ExportOptions, export
 
 WritePhoto = Callable[..., Path]
 
@@ -23,6 +24,14 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> str:
     torch.manual_seed(0)
     network = build_model("banet-64")
     save_weights(path, network, WeightsInfo(model="banet-64", temperature=2.0, size=64))
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def onnx_file(weights_file: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same weights as an exported network."""
+    path = tmp_path_factory.mktemp("onnx") / "untrained.onnx"
+    export(ExportOptions(weights=weights_file, out=path))
     return str(path)
 
 

@@ -116,7 +116,8 @@ def test_init_names_every_option_of_every_command(banet, settings_file):
         )
     }
     assert keys == {name: set(parameters) for name, parameters in SETTINGS.items()}
-    assert set(keys) == {"segment", "prepare", "train", "evaluate", "benchmark", "info"}
+    commands = {"segment", "prepare", "train", "evaluate", "benchmark", "export", "info"}
+    assert set(keys) == commands
 
 
 def test_what_init_writes_changes_nothing(banet, settings_file):

@@ -7,7 +7,7 @@ def test_info_holds_what_a_bug_report_needs(banet):
     outcome = banet("info", "--json")
     assert outcome.exit_code == 0
     assert outcome.summary["versions"]["banet"] == __version__
-    assert {"torch", "zarr", "python"} <= set(outcome.summary["versions"])
+    assert {"torch", "zarr", "python", "onnxruntime"} <= set(outcome.summary["versions"])
     assert outcome.summary["devices"][0]["device"] == "cpu"
     assert ".jpg" in outcome.summary["photos"]
 

@@ -11,9 +11,11 @@ from banet_cli.configuration import parameters_of
 from pipelines.benchmark_options import BenchmarkOptions
 from pipelines.devices import Precision
 from pipelines.evaluate import EvaluateOptions
+from pipelines.export import ExportOptions
 from pipelines.images import ImageFormat
 from pipelines.photo_tasks import Composite, MaskKind
 from pipelines.prepare import PrepareOptions
+from pipelines.runtimes import Runtime
 from pipelines.segment_options import SegmentOptions
 from pipelines.train import TrainOptions
 
@@ -21,6 +23,7 @@ GROUP = build_command()
 OPTIONS_OF = {
     "benchmark": BenchmarkOptions,
     "evaluate": EvaluateOptions,
+    "export": ExportOptions,
     "prepare": PrepareOptions,
     "segment": SegmentOptions,
     "train": TrainOptions,
@@ -74,6 +77,7 @@ def test_the_pipelines_options_and_defaults_are_those_of_the_command(command):
         (options.Composite, Composite),
         (options.CompositeFormat, ImageFormat),
         (options.MaskKind, MaskKind),
+        (options.Runtime, Runtime),
     ],
 )
 def test_the_choices_of_an_option_are_those_of_the_pipelines(offered, allowed):

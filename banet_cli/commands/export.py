@@ -1,0 +1,26 @@
+"""`banet export`."""
+
+from banet_cli import options
+from banet_cli.console import Console
+
+
+def export(
+    weights: options.ExportedWeights,
+    out: options.OnnxFile,
+    *,
+    force: options.Overwrite = False,
+    config: options.Config = None,
+    json: options.Json = False,
+    log_format: options.LogFormatOption = "text",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Write weights as an ONNX file, checked against torch, for other programs and runtimes."""
+    from pipelines.export import ExportOptions
+    from pipelines.export import export as run
+
+    console = Console(json=json, log_format=log_format, quiet=quiet, verbose=verbose)
+    settings = ExportOptions(weights=weights, out=out, force=force)
+    with console.progress() as progress:
+        summary = run(settings, progress=progress)
+    console.finish(summary)

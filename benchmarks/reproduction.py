@@ -208,7 +208,7 @@ def _order_claim(small: dict[str, list[Row]]) -> str:
     by_seed = [{cell["seed"]: cell for cell in small.get(name, [])} for name in TABLE_3]
     seeds = sorted(set.intersection(*map(set, by_seed)))
     if not seeds:
-        return "Whether the order of the paper holds: not run.\n"
+        return "Whether the order is that of the paper: not run.\n"
     lines = ["Portrait IoU / boundary IoU, seed by seed:\n"]
     header = ("seed", *(row.title for row in TABLE_3.values()))
     rows = [

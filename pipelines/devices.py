@@ -4,6 +4,7 @@ import platform
 from typing import Literal
 
 import torch
+from torch import nn
 
 from pipelines.errors import ConfigError, DeviceError
 
@@ -75,6 +76,26 @@ def device_name(device: torch.device) -> str:
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     """Return the autocast context of a device; it does nothing in float32."""
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
+
+
+def training_layout(
+    network: nn.Module, *, device: torch.device, dtype: torch.dtype
+) -> torch.memory_format:
+    """Return the memory format to train a network in: channels last, where that gives gradients.
+
+    The oneDNN of torch 2.13 returns weight gradients that are no numbers for dilated convolutions
+    in bfloat16 and channels last, where the channels are an odd multiple of 8, as EDANet's 40 are.
+    """
+    wrong = (
+        device.type == "cpu"
+        and dtype is torch.bfloat16
+        and any(
+            module.dilation[0] > 1 and module.in_channels % 16
+            for module in network.modules()
+            if isinstance(module, nn.Conv2d)
+        )
+    )
+    return torch.contiguous_format if wrong else torch.channels_last
 
 
 def _has_native_bfloat16(device: torch.device) -> bool:

@@ -144,8 +144,6 @@ def train(options: TrainOptions, *, progress: Progress | None = None) -> TrainSu
     _refuse_unknown_datasets(recipe, len(options.datasets))
     network, init_sha256 = _initial_network(options)
     data = load_training_data(options.datasets, faces=MODELS[options.model].face_prior)
-    network.to(device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # of its stubs
     state = TrainState(network, recipe, device=device, dtype=dtype)
     config = {
         **_plain(asdict(options)),

@@ -116,9 +116,10 @@ class Trainer:
         stage, position = self.recipe.stage_at(state.iteration)
         optimizer = state.optimizer_for(stage, position)
         state.network.train()
+        planes = [normalize(batch.image), *([] if batch.prior is None else [batch.prior])]
+        inputs = [plane.contiguous(memory_format=state.layout) for plane in planes]
         with autocast(state.device, state.dtype):
-            prior = [] if batch.prior is None else [batch.prior]
-            prediction = state.network(normalize(batch.image), *prior)
+            prediction = state.network(*inputs)
         terms: LossTerms = self.criteria[stage](
             prediction, batch.image, batch.mask, batch.boundary, batch.valid
         )

@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from pipelines.devices import training_layout
 from pipelines.errors import WeightsError
 from pipelines.images import write_atomically
 from pipelines.recipes import Recipe, Stage
@@ -22,6 +23,7 @@ class TrainState:
     state of their own.
 
     Attributes:
+        layout: Memory format of the network, and of the images that it is to get.
         iteration: Steps taken.
         best: Iteration and validation scores of the best weights so far, empty before the first
             validation.
@@ -30,7 +32,9 @@ class TrainState:
     def __init__(
         self, network: nn.Module, recipe: Recipe, *, device: torch.device, dtype: torch.dtype
     ) -> None:
-        self.network = network
+        self.layout = training_layout(network, device=device, dtype=dtype)
+        self.network = network.to(device)
+        self.network.to(memory_format=self.layout)  # type: ignore[call-overload] # of its stubs
         self.device = device
         self.dtype = dtype
         self.iteration = 0

@@ -4,12 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from figures import write_pairs
 from numpy.typing import NDArray
 from PIL import Image
 
 from models import build_model
 from pipelines.checkpoints import WeightsInfo, save_weights
 from pipelines.export import ExportOptions, export
+from pipelines.prepare import PrepareOptions, prepare
 
 WritePhoto = Callable[..., Path]
 
@@ -52,3 +54,22 @@ def colourful(*, height: int, width: int, seed: int = 0) -> NDArray[np.uint8]:
     coarse = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), np.uint8)
     picture = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(picture)
+
+
+@pytest.fixture(scope="session")
+def pairs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean dataset of 24 pairs; tests that damage one make their own copy."""
+    root = tmp_path_factory.mktemp("pairs")
+    write_pairs(root, 24)
+    return root
+
+
+@pytest.fixture(scope="session")
+def prepared(pairs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clean dataset as a store of 64-pixel frames, two thirds of it for training."""
+    dataset = tmp_path_factory.mktemp("prepared") / "pairs.zarr"
+    options = PrepareOptions(
+        source=pairs_folder, dataset=dataset, size=64, split=(0.6, 0.4, 0.0), workers=0
+    )
+    prepare(options)
+    return dataset

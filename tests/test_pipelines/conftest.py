@@ -1,4 +1,4 @@
-"""Datasets made by code, simple figures before textured grounds; and runs of `segment`."""
+"""Datasets made by code, and runs of `segment`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,47 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from figures import Picture, draw_person, write_pairs
 from PIL import Image
 from scipy.io import savemat
 
-from pipelines.prepare import PrepareOptions, prepare
 from pipelines.segment import SegmentOptions, SegmentSummary, segment
 
-Picture = NDArray[np.uint8]
 Run = Callable[..., SegmentSummary]
-
-
-def draw_person(seed: int, *, height: int = 120, width: int = 90) -> tuple[Picture, Picture]:
-    """Return a photo (H, W, 3) of a figure of one colour, and its mask (H, W), 0 or 255."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.mgrid[:height, :width]
-    centre = width * rng.uniform(0.4, 0.6)
-    head = (rows - height * 0.3) ** 2 + (columns - centre) ** 2 < (height * 0.15) ** 2
-    body = (rows > height * 0.5) & (abs(columns - centre) < width * 0.3)
-    person = head | body
-    ground = rng.integers(0, 90, (height, width, 3))
-    figure = np.array([200, 160, 120]) + rng.integers(-20, 20, (height, width, 3))
-    photo = np.where(person[..., None], figure, ground).astype(np.uint8)
-    return photo, person.astype(np.uint8) * 255
-
-
-@pytest.fixture(scope="session")
-def pairs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clean dataset of 24 pairs; tests that damage one make their own copy."""
-    root = tmp_path_factory.mktemp("pairs")
-    write_pairs(root, 24)
-    return root
-
-
-def write_pairs(root: Path, count: int) -> None:
-    """Write images/NN.png and masks/NN.png; PNG, so that content hashes never change."""
-    for folder in ("images", "masks"):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-    for number in range(count):
-        photo, mask = draw_person(number)
-        Image.fromarray(photo).save(root / "images" / f"{number:02d}.png")
-        Image.fromarray(mask).save(root / "masks" / f"{number:02d}.png")
 
 
 @pytest.fixture
@@ -59,17 +25,6 @@ def write_pairs_to() -> Callable[[Path, int], None]:
 def person() -> Callable[..., tuple[Picture, Picture]]:
     """Let a test draw a figure of its own."""
     return draw_person
-
-
-@pytest.fixture(scope="session")
-def prepared(pairs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The clean dataset as a store of 64-pixel frames, two thirds of it for training."""
-    dataset = tmp_path_factory.mktemp("prepared") / "pairs.zarr"
-    options = PrepareOptions(
-        source=pairs_folder, dataset=dataset, size=64, split=(0.6, 0.4, 0.0), workers=0
-    )
-    prepare(options)
-    return dataset
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 import pytest
 import torch
 
+from models import build_model
 from pipelines.devices import (
     device_name,
     half_precision,
     precision_name,
     resolve_device,
     resolve_precision,
+    training_layout,
 )
 from pipelines.errors import ConfigError, DeviceError
 
@@ -49,3 +51,16 @@ def test_half_precision_is_what_the_gpu_is_built_for(
 
 def test_the_cpu_has_a_name() -> None:
     assert device_name(torch.device("cpu"))
+
+
+@pytest.mark.parametrize("name", ["edanet", "enet", "banet-64"])
+def test_gradients_in_the_layout_of_training_are_numbers(name: str) -> None:
+    torch.manual_seed(0)
+    network = build_model(name).train()
+    layout = training_layout(network, device=torch.device("cpu"), dtype=torch.bfloat16)
+    network.to(memory_format=layout)
+    image = torch.rand(8, 3, 160, 120).contiguous(memory_format=layout)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = network(image).portrait
+    logits.float().square().mean().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())

@@ -48,7 +48,8 @@ def test_every_network_computes_in_onnx_runtime_what_it_does_in_torch(name: str)
     differences = [result.max_difference for result in verify(content, weights.network, SHAPES)]
 
     assert len(differences) == len(SHAPES)
-    assert max(differences) < 1e-4
+    # Untrained networks say nearly the same everywhere: a looser bound would let anything pass.
+    assert max(differences) < 1e-5
     has_boundary = weights.network(torch.rand(2, 3, 64, 64)).boundary is not None
     assert output_names(content) == ["portrait", "boundary"][: 1 + has_boundary]
 

@@ -75,7 +75,7 @@ def test_only_commands_that_read_settings_say_so(banet, name):
         (["prepare", "a", "b", "--size", "7"], "--size 7"),
         (["prepare", "a", "b", "--split", "1,2"], "0.8,0.1,0.1"),
         (["segment", "a", "--device", "toaster"], "--device toaster"),
-        (["benchmark", "--models", "banet-9"], "--models banet-9: use banet-64, "),
+        (["benchmark", "--models", "banet-9"], "--models banet-9: use enet, "),
         (["init", "nowhere/banet.toml"], "nowhere/banet.toml: cannot be written"),
     ],
 )

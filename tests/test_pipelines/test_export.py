@@ -1,5 +1,4 @@
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -37,8 +36,9 @@ def output_names(content: bytes) -> list[str]:
     "name",
     [
         name if name == "banet-64" else pytest.param(name, marks=pytest.mark.slow)
-        for name, spec in MODELS.items()
-        if not spec.face_prior
+        # One of the two large ones: they differ by channels that are zero in an exported file.
+        for name in MODELS
+        if name != "pfcn"
     ],
 )
 def test_every_network_computes_in_onnx_runtime_what_it_does_in_torch(name: str) -> None:
@@ -161,15 +161,6 @@ def test_an_export_that_differs_is_not_written(
 
     assert out.read_text() == "the old one"
     assert list(tmp_path.iterdir()) == [out]
-
-
-def test_a_network_that_needs_more_than_the_photo_is_refused(
-    weights_file: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(MODELS, "banet-64", replace(MODELS["banet-64"], face_prior=True))
-
-    with pytest.raises(BanetError, match="channels beside the photo"):
-        export_weights(load_weights(weights_file))
 
 
 def test_an_existing_file_is_left_alone(weights_file: str, tmp_path: Path) -> None:

@@ -282,12 +282,12 @@ def test_what_was_finished_before_the_device_was_lost_is_kept(
 
     forward, calls = Segmenter._forward, 0
 
-    def fail_in_the_end(segmenter: Segmenter, pixels: Any) -> Any:
+    def fail_in_the_end(segmenter: Segmenter, *arguments: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls > 4:
             raise BanetError("--device cuda: failed")
-        return forward(segmenter, pixels)
+        return forward(segmenter, *arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(Segmenter, "_forward", fail_in_the_end)

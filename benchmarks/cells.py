@@ -57,5 +57,5 @@ FRONTIER = {
     "fusion-16-16-32": _fusion(16, 16, 32),
 }
 """BANet-64 with wider full-resolution layers: channels of the semantic features that enter the
-fusion, of the mining branch, and of the fusion. `banet-64` has 8, 8 and 16; the first of these is
-the paper's architecture as far as it is known."""
+fusion, of the mining branch, and of the fusion. `banet-64` has 8, 8 and 16; the first of these has
+the paper's widths at full resolution, as far as they are known."""

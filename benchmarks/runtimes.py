@@ -2,6 +2,7 @@
 
     python benchmarks/runtimes.py
     python benchmarks/runtimes.py --repeats 30 --photos examples/photos --json runtimes.json
+    TORCHINDUCTOR_FORCE_DISABLE_CACHES=1 python benchmarks/runtimes.py --compile
 
 Each round runs every engine once, so that whatever else the machine does hits all alike; the
 figures are medians over the rounds. On a machine that is not idle the ratios are worth more than
@@ -37,6 +38,7 @@ THREADS = (1, 2)
 WARM_UP_ROUNDS = 2
 BASELINE = "torch fp32"
 HALF = "torch bf16"
+COMPILED = "torch bf16 compiled"
 EXPORTED = "onnx fp32"
 
 Forward = Callable[[], object]
@@ -47,6 +49,7 @@ class Timing:
     """Median latency of an engine for one photo.
 
     Attributes:
+        first: Milliseconds of the very first pass, in which torch may compile.
         ratio: How many times as fast as `BASELINE`.
     """
 
@@ -54,6 +57,7 @@ class Timing:
     height: int
     width: int
     threads: int
+    first: float
     milliseconds: float
     ratio: float
 
@@ -68,9 +72,14 @@ class Throughput:
     ratio: float
 
 
-def torch_forward(weights: Weights, image: torch.Tensor, dtype: torch.dtype) -> Forward:
+def torch_forward(
+    weights: Weights, image: torch.Tensor, dtype: torch.dtype, *, compiled: bool = False
+) -> Forward:
     """Return a forward pass of the network in the form that `banet segment` runs."""
     network = ProbabilityNetwork(inference_form(weights.network, device=CPU, dtype=dtype))
+    if compiled:
+        torch.compiler.reset()
+        network.compile()
     image = image.contiguous(memory_format=torch.channels_last)
 
     def forward() -> object:
@@ -87,18 +96,18 @@ def onnx_forward(content: bytes, image: torch.Tensor, threads: int) -> Forward:
     return lambda: session.run([PORTRAIT], {IMAGE: values})
 
 
-def interleaved(engines: dict[str, Forward], rounds: int) -> dict[str, float]:
-    """Return the median seconds of each engine."""
+def interleaved(engines: dict[str, Forward], rounds: int) -> dict[str, tuple[float, float]]:
+    """Return the seconds of each engine: of the first pass, and the median of those that count."""
     seconds: dict[str, list[float]] = {name: [] for name in engines}
     for _ in range(WARM_UP_ROUNDS + rounds):
         for name, forward in engines.items():
             started = perf_counter()
             forward()
             seconds[name].append(perf_counter() - started)
-    return {name: median(values[WARM_UP_ROUNDS:]) for name, values in seconds.items()}
+    return {name: (values[0], median(values[WARM_UP_ROUNDS:])) for name, values in seconds.items()}
 
 
-def latencies(weights: Weights, content: bytes, rounds: int) -> list[Timing]:
+def latencies(weights: Weights, content: bytes, rounds: int, *, compiled: bool) -> list[Timing]:
     """Time one photo at a time at every size and number of threads."""
     timings = []
     for threads in THREADS:
@@ -110,6 +119,8 @@ def latencies(weights: Weights, content: bytes, rounds: int) -> list[Timing]:
                 HALF: torch_forward(weights, image, torch.bfloat16),
                 EXPORTED: onnx_forward(content, image, threads),
             }
+            if compiled:
+                engines[COMPILED] = torch_forward(weights, image, torch.bfloat16, compiled=True)
             seconds = interleaved(engines, rounds)
             timings += [
                 Timing(
@@ -117,10 +128,11 @@ def latencies(weights: Weights, content: bytes, rounds: int) -> list[Timing]:
                     height=height,
                     width=width,
                     threads=threads,
+                    first=round(first * 1000, 2),
                     milliseconds=round(value * 1000, 2),
-                    ratio=round(seconds[BASELINE] / value, 2),
+                    ratio=round(seconds[BASELINE][1] / value, 2),
                 )
-                for name, value in seconds.items()
+                for name, (first, value) in seconds.items()
             ]
     return timings
 
@@ -172,22 +184,26 @@ def main(
         Path | None, typer.Option(help="Folder to segment as well, file to file.")
     ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="File for the results.")] = None,
+    *,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile with torch.compile as well.")
+    ] = False,
 ) -> None:
     """Compare torch and ONNX Runtime on this machine's CPU."""
     loaded = load_weights(weights)
     content = export_weights(loaded)
     default_threads = torch.get_num_threads()
-    timings = latencies(loaded, content, repeats)
+    timings = latencies(loaded, content, repeats, compiled=compiled)
     torch.set_num_threads(default_threads)
     speeds = [] if photos is None else throughputs(weights, content, photos, repeats)
     for timing in timings:
         typer.echo(
-            f"{timing.engine:<11} {timing.height}x{timing.width}, {timing.threads} threads: "
-            f"{timing.milliseconds:8.1f} ms  x{timing.ratio:.2f}"
+            f"{timing.engine:<19} {timing.height}x{timing.width}, {timing.threads} threads: "
+            f"{timing.milliseconds:8.1f} ms  x{timing.ratio:.2f}, first {timing.first:.0f} ms"
         )
     for speed in speeds:
         typer.echo(
-            f"{speed.engine:<11} banet segment, {speed.photos} photos: "
+            f"{speed.engine:<19} banet segment, {speed.photos} photos: "
             f"{speed.images_per_second:8.1f} per second  x{speed.ratio:.2f}"
         )
     if json_file is not None:

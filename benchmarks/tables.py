@@ -6,15 +6,19 @@
     python benchmarks/tables.py render                          write docs/reproduction.md
 
 A cell is one network trained with one seed under one budget. Its result is a file of its own in
-`benchmarks/results`, so that cells can come from several machines; one that is there is not run
-again, one that was interrupted goes on from where it stopped. No figure of ours in the document is
-typed by hand: what has not been run says so.
+`benchmarks/results`, so that cells can come from several machines and processes; one that is there
+is not run again, one that was stopped by Ctrl-C or SIGTERM goes on from there, one that was killed
+begins at its last checkpoint. No figure of ours in the document is typed by hand: what has not been
+run says so.
 """
 
+import hashlib
 import json
 import logging
 import shutil
 import signal
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,10 +28,14 @@ import typer
 from cells import FRONTIER, TABLE_2, TABLE_3
 from reproduction import render_document
 
-from models import MODELS, count_parameters
-from models.registry import build_model
+from models import MODELS, build_model, count_parameters
+from pipelines.devices import resolve_device
+from pipelines.errors import BanetError, ConfigError, LockedError
 from pipelines.evaluate import EvaluateOptions, evaluate
 from pipelines.images import write_atomically
+from pipelines.locks import exclusive
+from pipelines.recipes import load_recipe
+from pipelines.store import open_store
 from pipelines.train import TrainOptions, train
 
 HERE = Path(__file__).parent
@@ -64,36 +72,35 @@ def run(
     device: Annotated[str, typer.Option(help="As of banet train.")] = "auto",
 ) -> None:
     """Train and score the cells that have no result yet."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # on which training saves its state
     MODELS.update(FRONTIER)
-    names = models.split(",") if models else [*TABLE_2, *TABLE_3, *FRONTIER]
-    cells = [
-        Cell(budget=budget, model=name, seed=int(seed))
-        for seed in seeds.split(",")
-        for name in dict.fromkeys(names)
-    ]
+    cells = _cells(models, seeds, budget)
+    resolve_device(device)
+    for path in datasets:
+        open_store(path)
     for cell in cells:
-        if cell.result.exists():
-            logger.info("%s: there", cell.result)
-        else:
-            result = _run(cell, datasets, runs, device)
-            _write(cell.result, result)
-            logger.info("%s: portrait IoU %.4f", cell.result, result["scores"]["portrait_iou"])
+        folder = runs / cell.budget / f"{cell.model}-seed{cell.seed}"
+        try:
+            with exclusive(folder.with_suffix(".lock"), place=folder):
+                _run_unless_there(cell, datasets, folder, device)
+        except LockedError:
+            logger.info("%s: another process is at it", folder)
 
 
 @app.command()
 def speed(
     device: Annotated[str, typer.Option(help="As of banet benchmark.")] = "auto",
     repeats: Annotated[int, typer.Option(help="As of banet benchmark.")] = 20,
+    size: Annotated[int, typer.Option(help="As of banet benchmark.")] = 512,
+    models: Annotated[str, typer.Option(help="Names with commas; default all.")] = "",
 ) -> None:
-    """Time all networks at 512 x 512, batch 1, interleaved in one run."""
+    """Time all networks, one photo at a time, interleaved in one run."""
     from pipelines.benchmark import BenchmarkOptions, benchmark
 
     MODELS.update(FRONTIER)
-    summary = benchmark(BenchmarkOptions(device=device, repeats=repeats))
-    kind = torch.device(summary.device.split()[0]).type
-    _write(RESULTS / f"speed-{kind}.json", summary.as_json())
+    chosen = tuple(_items(models)) or None
+    summary = benchmark(BenchmarkOptions(models=chosen, device=device, repeats=repeats, size=size))
+    _write(RESULTS / f"speed-{torch.device(summary.device).type}.json", summary.as_json())
 
 
 @app.command()
@@ -102,40 +109,89 @@ def render() -> None:
     write_atomically(DOCUMENT, render_document(RESULTS).encode())
 
 
-def _run(cell: Cell, datasets: list[Path], runs: Path, device: str) -> dict[str, Any]:
-    folder = runs / cell.budget / f"{cell.model}-seed{cell.seed}"
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; a mistake becomes a sentence."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    try:
+        return app(args=arguments, standalone_mode=False) or 0
+    except BanetError as error:
+        logger.error("%s", error)  # noqa: TRY400 - the sentence is the message
+        return 1
+    except typer.Exit as error:
+        return error.exit_code
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _cells(models: str, seeds: str, budget: str) -> list[Cell]:
+    names = list(dict.fromkeys(_items(models) or [*TABLE_2, *TABLE_3, *FRONTIER]))
+    mistakes = [f"--models {name}: use {', '.join(MODELS)}" for name in names if name not in MODELS]
+    mistakes += [f"--seeds {each}: whole numbers" for each in _items(seeds) if not each.isdecimal()]
+    if budget not in BUDGETS:
+        mistakes.append(f"--budget {budget}: use {', '.join(BUDGETS)}")
+    if mistakes:
+        raise ConfigError("; ".join(mistakes))
+    return [
+        Cell(budget=budget, model=name, seed=int(seed)) for seed in _items(seeds) for name in names
+    ]
+
+
+def _run_unless_there(cell: Cell, datasets: list[Path], folder: Path, device: str) -> None:
+    if cell.result.exists():
+        logger.info("%s: there", cell.result)
+        return
     resumable = (folder / "last").exists()
     if not resumable:
         shutil.rmtree(folder, ignore_errors=True)  # what was killed before it saved anything
-    trained = train(
-        TrainOptions(
-            datasets=tuple(datasets),
-            out=folder,
-            model=cell.model,
-            recipe=BUDGETS[cell.budget],
-            seed=cell.seed,
-            device=device,
-            resume=resumable,
-        )
+    options = TrainOptions(
+        datasets=tuple(datasets),
+        out=folder,
+        model=cell.model,
+        recipe=BUDGETS[cell.budget],
+        seed=cell.seed,
+        device=device,
+        resume=resumable,
     )
+    trained = train(options)
     scored = evaluate(
         EvaluateOptions(datasets=(datasets[-1],), weights=(str(trained.weights),), device=device)
     )
-    return {
-        "model": cell.model,
-        "seed": cell.seed,
-        "budget": cell.budget,
-        "datasets": [path.stem for path in datasets],
-        "scored_on": f"{datasets[-1].stem} val",
+    result = {
+        **vars(cell),
+        **_facts(cell, datasets),
         "iterations": trained.iterations,
-        "seconds": trained.seconds,
-        "parameters": count_parameters(build_model(cell.model)),
         "device": trained.device,
         "precision": trained.precision,
-        "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "scores": scored.results[0].scores.as_json(),
     }
+    _write(cell.result, result)
+    logger.info("%s: portrait IoU %.4f", cell.result, result["scores"]["portrait_iou"])
+
+
+def _facts(cell: Cell, datasets: list[Path]) -> dict[str, Any]:
+    """Return what must be the same for cells that stand in one table."""
+    recipe = load_recipe(BUDGETS[cell.budget]).as_dict()
+    stores = [open_store(path) for path in datasets]
+    photos = [[sorted(store.hashes(split)) for split in ("train", "val")] for store in stores]
+    return {
+        "parameters": count_parameters(build_model(cell.model)),
+        "datasets": [path.stem for path in datasets],
+        "photos_sha256": _sha256(photos),
+        "recipe_sha256": _sha256(recipe),
+        "faces": sum(
+            face is not None
+            for store in stores
+            for face in store.faces(store.indices("train"))
+            if MODELS[cell.model].face_prior
+        ),
+    }
+
+
+def _sha256(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
@@ -144,4 +200,4 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    app()
+    sys.exit(main())

@@ -12,7 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.blocks import Bottleneck, ConvNormAct, FeatureFusionModule, upsample_to
+from models.blocks import (
+    Bottleneck,
+    ConvNormAct,
+    FeatureFusionModule,
+    WeighedClassifier,
+    upsample_to,
+)
 from models.prediction import Prediction
 
 
@@ -125,7 +131,7 @@ class BANet(nn.Module):
         self.reduce = ConvNormAct(widths[0], semantic_channels, kernel_size=1)
         self.mining_branch = ConvNormAct(3 + boundary_attention, detail_channels)
         self.fusion = FeatureFusionModule(semantic_channels + detail_channels, fused_channels)
-        self.classify = nn.Conv2d(fused_channels, 1, kernel_size=1)
+        self.classify = WeighedClassifier(fused_channels)
 
     def forward(self, image: Tensor) -> Prediction:
         """Segment normalised images (B, 3, H, W) of any size; logits come at the same size."""
@@ -135,8 +141,8 @@ class BANet(nn.Module):
             boundary = self.boundary_attention(semantic, image)  # 1/1
             seen = torch.cat((image, boundary.sigmoid()), dim=1)
         detail = self.mining_branch(seen)  # 1/1
-        fused = self.fusion(upsample_to(self.reduce(semantic), image), detail)  # 1/1
-        return Prediction(portrait=self.classify(fused), boundary=boundary)
+        fused, factors = self.fusion(upsample_to(self.reduce(semantic), image), detail)  # 1/1
+        return Prediction(portrait=self.classify(fused, factors), boundary=boundary)
 
 
 def banet(*, max_channels: int, **settings: Any) -> BANet:

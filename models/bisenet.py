@@ -6,12 +6,21 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from models.blocks import Bottleneck, ConvNormAct, FeatureFusionModule, upsample_to
+from models.blocks import (
+    Bottleneck,
+    ConvNormAct,
+    FeatureFusionModule,
+    GlobalMean,
+    WeighedClassifier,
+    upsample_to,
+)
 from models.prediction import Prediction
 
 
 class ResNet(nn.Module):
     """The residual network of He et al. 2016 without its classifier.
+
+    Differs from its paper: the 3x3 convolution of a block is the strided one, as in later ResNets.
 
     Args:
         widths: Channels of the stages at 1/4, 1/8, 1/16 and 1/32.
@@ -49,15 +58,18 @@ class ResNet(nn.Module):
 
 
 class AttentionRefinementModule(nn.Module):
-    """Re-weights channels by their global means (figure 2b), after a 3x3 convolution to C'."""
+    """Re-weights channels by their global means (figure 2b), after a 3x3 convolution to C'.
+
+    Differs from its paper: the convolution, which common implementations have too.
+    """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.convolve = ConvNormAct(in_channels, out_channels)
-        # Without the batch normalisation of the paper's figure, which has one value per channel
-        # and photo to work on here and fails in training for a batch of one.
         self.weigh = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Conv2d(out_channels, out_channels, 1), nn.Sigmoid()
+            GlobalMean(),
+            ConvNormAct(out_channels, out_channels, kernel_size=1, activation=False),
+            nn.Sigmoid(),
         )
 
     def forward(self, features: Tensor) -> Tensor:
@@ -74,10 +86,7 @@ class ContextPath(nn.Module):
         self.backbone = ResNet(widths=widths, depths=depths)
         self.refine16 = AttentionRefinementModule(widths[2], channels)
         self.refine32 = AttentionRefinementModule(widths[3], channels)
-        # No batch normalisation for the same reason as above.
-        self.tail = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1), nn.Conv2d(widths[3], channels, kernel_size=1)
-        )
+        self.tail = nn.Sequential(GlobalMean(), ConvNormAct(widths[3], channels, kernel_size=1))
 
     def forward(self, image: Tensor) -> Tensor:
         """Map images (B, 3, H, W) to (B, channels, H / 8, W / 8)."""
@@ -95,7 +104,8 @@ class BiSeNet(nn.Module):
     13 million. ResNet-50 with a context path of 128 channels gives 27.6 million (+2.3 %).
 
     Differs from its paper: no auxiliary losses on the two context stages, since all networks here
-    are trained by the same criterion.
+    are trained by the same criterion, and no backbone that has seen ImageNet, since there is none
+    here.
 
     Args:
         channels: Of the context path and of the end of the spatial path.
@@ -118,9 +128,10 @@ class BiSeNet(nn.Module):
         )
         self.context_path = ContextPath(channels=channels, widths=widths, depths=depths)
         self.fusion = FeatureFusionModule(2 * channels, 2 * channels, kernel_size=1)
-        self.classify = nn.Conv2d(2 * channels, 1, kernel_size=1)
+        self.classify = WeighedClassifier(2 * channels)
 
     def forward(self, image: Tensor) -> Prediction:
         """Segment normalised images (B, 3, H, W) of any size; logits come at the same size."""
-        fused = self.fusion(self.context_path(image), self.spatial_path(image))  # 1/8
-        return Prediction(portrait=upsample_to(self.classify(fused), image), boundary=None)
+        fused, factors = self.fusion(self.context_path(image), self.spatial_path(image))  # 1/8
+        logits = self.classify(fused, factors)
+        return Prediction(portrait=upsample_to(logits, image), boundary=None)

@@ -69,27 +69,71 @@ class Bottleneck(nn.Module):
         return F.relu(self.residual(features) + self.shortcut(features))
 
 
+class GlobalMean(nn.Module):
+    """Mean over height and width: (B, C, H, W) to (B, C, 1, 1).
+
+    A product with ones instead of `nn.AdaptiveAvgPool2d`, for which a CPU first copies features
+    in half precision to float32.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Average."""
+        pixels = _pixels(features)
+        ones = pixels.new_ones(1, 1, 1).expand(len(pixels), 1, pixels.shape[1])
+        return (ones @ pixels).transpose(1, 2).unsqueeze(3) / pixels.shape[1]
+
+
 class FeatureFusionModule(nn.Module):
     """BiSeNet's fusion of two sources of features (figure 3c of BANet).
 
-    Concatenation, convolution, then re-weighting of the channels by their global means.
+    Concatenation, convolution, then weights for the channels from their global means.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, kernel_size: int = 3) -> None:
         super().__init__()
         self.fuse = ConvNormAct(in_channels, out_channels, kernel_size=kernel_size)
         self.weigh = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
+            GlobalMean(),
             nn.Conv2d(out_channels, out_channels, kernel_size=1),
             nn.ReLU(inplace=True),
             nn.Conv2d(out_channels, out_channels, kernel_size=1),
             nn.Sigmoid(),
         )
 
-    def forward(self, semantic: Tensor, detail: Tensor) -> Tensor:
-        """Fuse (B, C1, H, W) and (B, C2, H, W), C1 + C2 = in_channels, to (B, C, H, W)."""
+    def forward(self, semantic: Tensor, detail: Tensor) -> tuple[Tensor, Tensor]:
+        """Fuse two sources.
+
+        Args:
+            semantic: (B, C1, H, W).
+            detail: (B, C2, H, W), where C1 + C2 = in_channels.
+
+        Returns:
+            Fused features (B, C, H, W), and the factors (B, C, 1, 1) that they are yet to be
+            multiplied by, since whatever is linear can take them into its own weights.
+        """
         fused = self.fuse(torch.cat((semantic, detail), dim=1))
-        return fused * (1 + self.weigh(fused))
+        return fused, 1 + self.weigh(fused)
+
+
+class WeighedClassifier(nn.Conv2d):
+    """1x1 convolution to one logit of features whose channels are weighed photo by photo.
+
+    The factors go into its few weights instead of over all pixels.
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__(in_channels, 1, kernel_size=1)
+
+    def forward(self, features: Tensor, factors: Tensor) -> Tensor:  # type: ignore[override]
+        """Map features (B, C, H, W) and factors (B, C, 1, 1) to logits (B, 1, H, W)."""
+        assert self.bias is not None
+        logits = _pixels(features) @ (self.weight * factors).flatten(2) + self.bias
+        return logits.transpose(1, 2).unflatten(2, features.shape[2:])
+
+
+def _pixels(features: Tensor) -> Tensor:
+    """Rearrange (B, C, H, W) to (B, H * W, C), which channels last lie in memory."""
+    return features.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def upsample_to(features: Tensor, reference: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.blocks import upsample_to
+from models.blocks import ConvNormAct, upsample_to
 from models.prediction import Prediction
 
 GROWTH_RATE = 40
@@ -18,23 +18,18 @@ GROWTH_RATE = 40
 class Downsampling(nn.Module):
     """ENet's downsampling: a strided convolution beside a max pooling, concatenated.
 
-    Where the output is no wider than the input, the convolution makes all of it.
     Maps (B, in_channels, H, W) to (B, out_channels, ceil(H / 2), ceil(W / 2)).
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
-        self.pools = in_channels < out_channels
-        made = out_channels - in_channels if self.pools else out_channels
-        self.convolve = nn.Conv2d(in_channels, made, kernel_size=3, stride=2, padding=1)
+        self.convolve = nn.Conv2d(in_channels, out_channels - in_channels, 3, stride=2, padding=1)
         self.norm = nn.BatchNorm2d(out_channels)
 
     def forward(self, features: Tensor) -> Tensor:
         """Halve height and width."""
-        halved = self.convolve(features)
-        if self.pools:
-            halved = torch.cat((halved, F.max_pool2d(features, 2, ceil_mode=True)), dim=1)
-        return F.relu(self.norm(halved))
+        pooled = F.max_pool2d(features, 2, ceil_mode=True)
+        return F.relu(self.norm(torch.cat((self.convolve(features), pooled), dim=1)))
 
 
 class EDAModule(nn.Module):
@@ -57,12 +52,15 @@ class EDAModule(nn.Module):
             *_asymmetric(dilation=1),
             nn.ReLU(inplace=True),
             *_asymmetric(dilation=dilation),
+            # Its paper's figure has it behind the concatenation, where it would rectify once more
+            # what every module before has rectified already.
+            nn.ReLU(inplace=True),
             nn.Dropout2d(dropout),
         )
 
     def forward(self, features: Tensor) -> Tensor:
         """Add GROWTH_RATE channels: (B, C, H, W) to (B, C + GROWTH_RATE, H, W)."""
-        return F.relu(torch.cat((features, self.grow(features)), dim=1))
+        return torch.cat((features, self.grow(features)), dim=1)
 
 
 def _asymmetric(*, dilation: int) -> tuple[nn.Module, ...]:
@@ -93,7 +91,7 @@ class EDANet(nn.Module):
             Downsampling(3, 15),  # 1/2
             Downsampling(15, 60),  # 1/4
             *_dense_block(60, first_dilations),
-            Downsampling(dense, 130),  # 1/8
+            ConvNormAct(dense, 130, stride=2),  # 1/8, too narrow for a pooling beside it
             *_dense_block(130, second_dilations),
         )
         self.classify = nn.Conv2d(130 + len(second_dilations) * GROWTH_RATE, 1, kernel_size=1)

@@ -23,34 +23,31 @@ says 0.35 million.
 
 
 class Pooled(NamedTuple):
-    """Features after 2x2 max pooling, and in which of the four corners each maximum lay.
+    """Features after 2x2 max pooling, and where each maximum lay.
 
     Attributes:
         features: (B, C, H / 2, W / 2).
-        corners: Index 0 to 3, row by row, (B, C, H / 2, W / 2).
+        places: Index into the H * W values of the plane, (B, C, H / 2, W / 2).
     """
 
     features: Tensor
-    corners: Tensor
+    places: Tensor
 
 
 def max_pool(features: Tensor) -> Pooled:
-    """Pool (B, C, H, W), H and W even, remembering the corners for `max_unpool`.
-
-    Written with a rearrangement instead of torch's own pair, which gives positions within the
-    plane that its unpooling scatters to one by one, and which ONNX exporters do not know.
-    """
-    windows = F.pixel_unshuffle(features, 2).unflatten(1, (-1, 4))
-    pooled, corners = windows.max(dim=2)
-    return Pooled(pooled, corners)
+    """Pool (B, C, H, W), H and W even, remembering the places for `max_unpool`."""
+    return Pooled(*F.max_pool2d(features, 2, return_indices=True))
 
 
-def max_unpool(features: Tensor, corners: Tensor) -> Tensor:
-    """Put (B, C, h, w) back to the remembered corners of (B, C, 2h, 2w), zero elsewhere."""
-    positions = torch.arange(4, device=corners.device).view(4, 1, 1)
-    chosen = corners.unsqueeze(2) == positions
-    windows = torch.where(chosen, features.unsqueeze(2), 0)
-    return F.pixel_shuffle(windows.flatten(1, 2), 2)
+def max_unpool(features: Tensor, places: Tensor) -> Tensor:
+    """Put (B, C, h, w) back to the remembered places of (B, C, 2h, 2w), zero elsewhere."""
+    if not torch.compiler.is_exporting():
+        return F.max_unpool2d(features, places, [2, 2])
+    # The same in operations that ONNX has; torch's own is the faster one.
+    height, width = features.shape[-2:]
+    planes = features.new_zeros(*features.shape[:2], 4 * height * width)
+    filled = planes.scatter(2, places.flatten(2), features.flatten(2))
+    return filled.unflatten(2, (2 * height, 2 * width))
 
 
 def _convolution(
@@ -130,10 +127,10 @@ class DownBottleneck(nn.Module):
         self.added_channels = out_channels - in_channels
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (B, C, H, W) to (B, C', H / 2, W / 2) and the corners of the pooling."""
-        pooled, corners = max_pool(features)
+        """Map (B, C, H, W) to (B, C', H / 2, W / 2) and the places of the maxima."""
+        pooled, places = max_pool(features)
         shortcut = F.pad(pooled, (0, 0, 0, 0, 0, self.added_channels))
-        return self.activate(shortcut + self.residual(features)), corners
+        return self.activate(shortcut + self.residual(features)), places
 
 
 class UpBottleneck(nn.Module):
@@ -155,9 +152,9 @@ class UpBottleneck(nn.Module):
         )
         self.activate = nn.PReLU(out_channels)
 
-    def forward(self, features: Tensor, corners: Tensor) -> Tensor:
-        """Map (B, C, h, w) and corners (B, C', h, w) to (B, C', 2h, 2w)."""
-        return self.activate(max_unpool(self.shortcut(features), corners) + self.residual(features))
+    def forward(self, features: Tensor, places: Tensor) -> Tensor:
+        """Map (B, C, h, w) and places (B, C', h, w) to (B, C', 2h, 2w)."""
+        return self.activate(max_unpool(self.shortcut(features), places) + self.residual(features))
 
 
 def _context() -> list[nn.Module]:
@@ -177,7 +174,8 @@ def _context() -> list[nn.Module]:
 class ENet(nn.Module):
     """ENet for one class.
 
-    Its paper is silent about odd sizes: the image is padded to a multiple of 8 by replication.
+    Its paper is silent about odd sizes: the image is padded to a multiple of 8 by replication. Of
+    the last convolution it does not say how large the kernel is: 3x3 here.
     """
 
     def __init__(self) -> None:
@@ -196,9 +194,9 @@ class ENet(nn.Module):
     def forward(self, image: Tensor) -> Prediction:
         """Segment normalised images (B, 3, H, W) of any size; logits come at the same size."""
         features = self.initial(pad_to_multiple(image, 8))
-        features, corners1 = self.down1(features)
-        features, corners2 = self.down2(self.stage1(features))
+        features, places1 = self.down1(features)
+        features, places2 = self.down2(self.stage1(features))
         features = self.stages2and3(features)
-        features = self.stage4(self.up4(features, corners2))
-        features = self.stage5(self.up5(features, corners1))
+        features = self.stage4(self.up4(features, places2))
+        features = self.stage5(self.up5(features, places1))
         return Prediction(portrait=crop_to(self.full(features), image), boundary=None)

@@ -19,9 +19,9 @@ class PFCN(nn.Module):
 
     Differs from its paper: every convolution has batch normalisation, without which it could not
     be trained from random weights, and there are none of ImageNet here to start from; `fc6` is
-    padded by 3 instead of the photo by 100, so that no time goes into padding; and scores are
-    brought up bilinearly, which is what its transposed convolutions start from. At a fresh start
-    the scores of the two skips are added at full weight.
+    padded by 3 instead of the photo by 100, so that no time goes into padding; scores are brought
+    up bilinearly, which is what its transposed convolutions start from; the layers that score the
+    two skips do not start from zero; and dropout takes whole channels.
 
     Args:
         prior_channels: Channels that `forward` takes beside the photo.

@@ -43,7 +43,7 @@ MODELS: dict[str, ModelSpec] = {
     "banet-64-base": ModelSpec(build=partial(banet, max_channels=64, boundary_attention=False)),
     "banet-64-attention": ModelSpec(build=partial(banet, max_channels=64)),
 }
-"""The networks of Table 2, then the two lesser ones of the ablation (Table 3)."""
+"""The networks of Table 2 and `pfcn`, then the two lesser ones of the ablation (Table 3)."""
 
 
 def build_model(name: str, **overrides: float) -> nn.Module:

@@ -37,8 +37,9 @@ class UNet(nn.Module):
     """U-Net with batch normalisation, same-size convolutions and bilinear upsampling.
 
     Differs from its paper: the convolutions are padded, so that no border is lost; features are
-    normalised; and upsampling is bilinear, which is why the deepest stage is no wider than the
-    one before it. This is the variant that has the 13.40 million parameters of Table 2.
+    normalised, without dropout; and upsampling is bilinear, which is why the deepest stage is no
+    wider than the one before it. This is the variant that has the 13.40 million parameters of
+    Table 2.
 
     Args:
         widths: Channels at 1/1, 1/2, 1/4, 1/8 and 1/16.

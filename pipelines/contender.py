@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models import MODELS, build_model, count_parameters
 from models.pfcn import PRIOR_CHANNELS
+from pipelines.allocator import keep_freed_memory
 from pipelines.devices import autocast
 from pipelines.errors import BanetError
 from pipelines.inference import inference_form
@@ -36,6 +37,7 @@ class Contender:
     def __init__(
         self, name: str, *, device: torch.device, dtype: torch.dtype, size: int, batch_size: int
     ) -> None:
+        keep_freed_memory()
         self.name = name
         self.device = device
         self.dtype = dtype

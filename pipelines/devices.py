@@ -90,7 +90,7 @@ def training_layout(
         device.type == "cpu"
         and dtype is torch.bfloat16
         and any(
-            module.dilation[0] > 1 and module.in_channels % 16
+            max(module.dilation) > 1 and module.in_channels % 16
             for module in network.modules()
             if isinstance(module, nn.Conv2d)
         )

@@ -11,6 +11,7 @@ from torch import nn
 
 from models import fold_batch_norm, normalize
 from pipelines.affine import resizing
+from pipelines.allocator import keep_freed_memory
 from pipelines.devices import autocast
 from pipelines.errors import BanetError
 from pipelines.face_prior import Face, face_prior
@@ -26,7 +27,7 @@ make its file many times larger.
 MINIMUM_SIZE = 32
 """Least working size: the deepest features of a network have one pixel for 32 x 32."""
 
-_CAST_ONCE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+_CAST_ONCE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.PReLU)
 """Layers whose weights autocast would otherwise cast anew in every forward pass."""
 
 _thread = threading.local()
@@ -51,6 +52,7 @@ class Segmenter:
         self.device = device
         self.dtype = dtype
         self._size = size
+        keep_freed_memory()
         try:
             self._network = inference_form(network, device=device, dtype=dtype)
         except RuntimeError as error:

@@ -1,10 +1,11 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from models import MODELS, boundary_temperature, build_model, count_parameters, normalize
 from models.banet import BoundaryAttention, SemanticBranch
-from models.blocks import FeatureFusionModule
+from models.blocks import FeatureFusionModule, WeighedClassifier
 
 
 @pytest.fixture
@@ -67,10 +68,20 @@ def test_fusion_weighs_channels_by_their_global_context() -> None:
     torch.manual_seed(0)
     fusion = FeatureFusionModule(4, 6).eval()
     semantic, detail = torch.rand(2, 2, 8, 8), torch.rand(2, 2, 8, 8)
-    fused = fusion.fuse(torch.cat((semantic, detail), dim=1))
-    weights = fusion.weigh(fused.mean(dim=(2, 3), keepdim=True))
-    torch.testing.assert_close(fusion(semantic, detail), fused * (1 + weights))
-    assert (weights[:, :1] - weights[:, 1:]).abs().max() > 1e-3
+    expected = fusion.fuse(torch.cat((semantic, detail), dim=1))
+    mean = expected.mean(dim=(2, 3), keepdim=True)
+    fused, factors = fusion(semantic, detail)
+    torch.testing.assert_close(fused, expected)
+    torch.testing.assert_close(factors, 1 + fusion.weigh[1:](mean))
+    assert (factors[:, :1] - factors[:, 1:]).abs().max() > 1e-3
+
+
+def test_classifier_sees_the_weighed_channels() -> None:
+    torch.manual_seed(0)
+    classify = WeighedClassifier(6)
+    features, factors = torch.rand(2, 6, 8, 5), torch.rand(2, 6, 1, 1)
+    plain = F.conv2d(features * factors, classify.weight, classify.bias)
+    torch.testing.assert_close(classify(features, factors), plain)
 
 
 def test_normalisation_centres_imagenet_colours() -> None:

@@ -8,6 +8,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
+from models import MODELS
 from pipelines.benchmark_options import (
     REFERENCE_MODEL,
     BenchmarkOptions,
@@ -30,9 +31,6 @@ from pipelines.timing import Clock, clock_of, sample_in_turn
 
 __all__ = ["BenchmarkOptions", "BenchmarkSummary", "benchmark"]
 
-CHOICE_ROUNDS = 3
-"""Samples of each precision from which `--precision auto` tells the faster one."""
-
 
 def benchmark(options: BenchmarkOptions, *, progress: Progress | None = None) -> BenchmarkSummary:
     """Measure networks with random weights and photos.
@@ -51,8 +49,10 @@ def benchmark(options: BenchmarkOptions, *, progress: Progress | None = None) ->
     device = resolve_device(options.device)
     dtypes = _dtypes_to_try(options.precision, device)
     with _threads(options.threads) as threads:
-        contenders = _warm_up(options, device, dtypes, progress)
-        latencies = _latencies(contenders, clock_of(device), options.repeats, progress)
+        candidates = _build(options, device, dtypes, progress)
+        contenders, latencies = _fastest(
+            candidates, _latencies(candidates, clock_of(device), options.repeats, progress)
+        )
         peaks = _peaks(contenders, options, device, progress)
         figures = _figures(contenders, latencies, peaks, options.batch_size)
     return BenchmarkSummary(
@@ -87,18 +87,17 @@ def _threads(count: int | None) -> Iterator[int]:
         torch.set_num_threads(before)
 
 
-def _warm_up(
+def _build(
     options: BenchmarkOptions,
     device: torch.device,
     dtypes: tuple[torch.dtype, ...],
     progress: Progress,
 ) -> list[Contender]:
-    """Build every network in the precision that is the fastest for it."""
+    """Build every network in every precision that is to be tried."""
     contenders = []
-    progress.start("warming up", len(options.names))
+    progress.start("building", len(options.names))
     for name in options.names:
-        candidates = [_builder(options, name, device, dtype)() for dtype in dtypes]
-        contenders.append(_fastest(candidates, clock_of(device)))
+        contenders += [_builder(options, name, device, dtype)() for dtype in dtypes]
         progress.advance(status=name)
     progress.finish()
     return contenders
@@ -110,6 +109,7 @@ def _builder(
     return partial(
         Contender,
         name,
+        MODELS[name],
         device=device,
         dtype=dtype,
         size=options.size,
@@ -117,11 +117,16 @@ def _builder(
     )
 
 
-def _fastest(candidates: list[Contender], clock: Clock) -> Contender:
-    if len(candidates) == 1:
-        return candidates[0]
-    samples = sample_in_turn(candidates, clock=clock, rounds=CHOICE_ROUNDS)
-    return candidates[int(np.argmin(np.median(samples, axis=1)))]
+def _fastest(
+    candidates: list[Contender], latencies: list[list[float]]
+) -> tuple[list[Contender], list[list[float]]]:
+    """Keep every network in the precision whose median latency is the least."""
+    best: dict[str, tuple[Contender, list[float]]] = {}
+    for candidate, samples in zip(candidates, latencies, strict=True):
+        rival = best.get(candidate.name)
+        if rival is None or np.median(samples) < np.median(rival[1]):
+            best[candidate.name] = candidate, samples
+    return [contender for contender, _ in best.values()], [samples for _, samples in best.values()]
 
 
 def _latencies(

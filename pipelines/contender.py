@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from models import MODELS, build_model, count_parameters
+from models import ModelSpec, count_parameters
 from models.pfcn import PRIOR_CHANNELS
 from pipelines.allocator import keep_freed_memory
 from pipelines.devices import autocast
@@ -21,7 +21,9 @@ class Contender:
     Every network gets the form that `banet segment` runs, see `inference_form`.
 
     Args:
-        name: Of the network in the registry.
+        name: Of the network.
+        spec: How it is built; not looked up by its name, because a process that measures memory
+            may know fewer networks than the one that started it.
         device: Where it is to run; the input already lies there.
         dtype: For autocast.
         size: Side of the square photos, in pixels.
@@ -35,7 +37,14 @@ class Contender:
     """
 
     def __init__(
-        self, name: str, *, device: torch.device, dtype: torch.dtype, size: int, batch_size: int
+        self,
+        name: str,
+        spec: ModelSpec,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        size: int,
+        batch_size: int,
     ) -> None:
         keep_freed_memory()
         self.name = name
@@ -43,10 +52,10 @@ class Contender:
         self.dtype = dtype
         with self._memory_limit_explained(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            network = build_model(name)
+            network = spec.build()
             self.parameters = count_parameters(network)
             self._network = inference_form(network, device=device, dtype=dtype)
-            channels = (3, PRIOR_CHANNELS) if MODELS[name].face_prior else (3,)
+            channels = (3, PRIOR_CHANNELS) if spec.face_prior else (3,)
             self._inputs = tuple(
                 torch.rand(batch_size, count, size, size)
                 .to(memory_format=torch.channels_last)

@@ -1,5 +1,6 @@
 """The most memory that a network needs at once: weights, input and what a forward pass holds."""
 
+import ctypes
 import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -77,20 +78,32 @@ def _peak_of_fresh_process(build: BuildContender) -> int | None:
 def _peak_resident(build: BuildContender, threads: int) -> int | None:
     torch.set_num_threads(threads)
     # Not ru_maxrss of getrusage: on Linux a new process inherits the peak of its parent there.
+    before = _resident("VmRSS")
+    contender = build()
+    _give_freed_memory_back()
     try:
-        before = _resident("VmRSS")
-        contender = build()
         (PROCESS / "clear_refs").write_text(FORGET_PEAK)
-        _run(contender)
-        return _resident("VmHWM") - before
-    except (OSError, KeyError):
+    except OSError:
         return None
+    _run(contender)
+    peak = _resident("VmHWM")
+    return None if before is None or peak is None else peak - before
 
 
-def _resident(kind: str) -> int:
-    lines = (PROCESS / "status").read_text().splitlines()
+def _resident(kind: str) -> int | None:
+    try:
+        lines = (PROCESS / "status").read_text().splitlines()
+    except OSError:
+        return None
     status = dict(line.split(":", 1) for line in lines)
-    return int(status[kind].split()[0]) * 1024
+    return int(status[kind].split()[0]) * 1024 if kind in status else None
+
+
+def _give_freed_memory_back() -> None:
+    """Let what only building the network took not count as taken."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _run(contender: Contender) -> None:

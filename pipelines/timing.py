@@ -72,14 +72,18 @@ def _seconds_on_cpu(work: Work, times: int) -> float:
 def _seconds_on_cuda(device: torch.device, work: Work, times: int) -> float:
     # The current stream of this device, which need not be the current device.
     stream = torch.cuda.current_stream(device)
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    torch.cuda.synchronize(device)
-    start.record(stream)
+    milliseconds = 0.0
     for _ in range(times):
+        # Waited for one by one, as `banet segment` does: a queue of passes would hide what the
+        # launch of each takes, from the faster networks more than from the slower ones.
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        torch.cuda.synchronize(device)
+        start.record(stream)
         work()
-    end.record(stream)
-    end.synchronize()
-    return start.elapsed_time(end) / 1000
+        end.record(stream)
+        end.synchronize()
+        milliseconds += start.elapsed_time(end)
+    return milliseconds / 1000
 
 
 def _seconds_on_mps(work: Work, times: int) -> float:
@@ -87,5 +91,5 @@ def _seconds_on_mps(work: Work, times: int) -> float:
     started = perf_counter()
     for _ in range(times):
         work()
-    torch.mps.synchronize()
+        torch.mps.synchronize()
     return perf_counter() - started

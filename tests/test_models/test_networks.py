@@ -56,7 +56,9 @@ def test_every_parameter_gets_a_finite_gradient(network: nn.Module) -> None:
     loss.backward()
     gradients = {name: parameter.grad for name, parameter in network.named_parameters()}
     assert all(g is not None and g.isfinite().all() for g in gradients.values())
-    assert sum(g.abs().sum() > 0 for g in gradients.values()) > len(gradients) / 2
+    # Of a bias before a batch normalisation it is zero up to rounding.
+    weights = [g for name, g in gradients.items() if name.endswith("weight")]
+    assert sum(g.abs().sum() > 0 for g in weights) > 0.9 * len(weights)
 
 
 def test_photos_of_a_batch_do_not_influence_each_other(network: nn.Module) -> None:
@@ -95,6 +97,8 @@ def test_folded_network_predicts_the_same_up_to_rounding(network: nn.Module) -> 
     assert all(torch.equal(before[name], each) for name, each in network.state_dict().items())
 
 
-def test_folding_leaves_no_batch_norm_behind_a_convolution() -> None:
-    folded = fold_batch_norm(build_model("banet-64"))
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+@pytest.mark.parametrize("name", MODELS)
+def test_folding_leaves_only_the_batch_norms_of_concatenations(name: str) -> None:
+    folded = fold_batch_norm(build_model(name))
+    left = sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert left == {"enet": 1, "edanet": 2}.get(name, 0)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models import MODELS, ModelSpec
+from models import ModelSpec
 from pipelines.contender import Contender
 from pipelines.errors import BanetError
 
@@ -34,14 +34,13 @@ class Exhausted(nn.Module):
 
 
 @pytest.fixture
-def contend(monkeypatch: pytest.MonkeyPatch) -> BuildContender:
+def contend() -> BuildContender:
     """Let a network that is made by a test contend on the CPU."""
 
     def build(network: nn.Module, *, face_prior: bool = False, **settings: object) -> Contender:
         spec = ModelSpec(build=lambda: network, face_prior=face_prior)
-        monkeypatch.setitem(MODELS, "made", spec)
         defaults = {"dtype": torch.float32, "size": 40, "batch_size": 2}
-        return Contender("made", device=torch.device("cpu"), **{**defaults, **settings})
+        return Contender("made", spec, device=torch.device("cpu"), **{**defaults, **settings})
 
     return build
 

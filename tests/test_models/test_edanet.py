@@ -6,7 +6,7 @@ from models.edanet import GROWTH_RATE, EDAModule
 
 def test_dilations_are_those_of_its_paper() -> None:
     modules = [each for each in build_model("edanet").encoder if isinstance(each, EDAModule)]
-    assert [(m.grow[6].dilation[0], m.grow[7].dilation[1]) for m in modules] == [
+    assert [(m.grow[7].dilation[0], m.grow[8].dilation[1]) for m in modules] == [
         (dilation, dilation) for dilation in (1, 1, 1, 2, 2, 2, 2, 4, 4, 8, 8, 16, 16)
     ]
 

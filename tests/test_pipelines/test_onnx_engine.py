@@ -115,6 +115,7 @@ def test_each_engine_skips_only_what_it_did_itself(run: Run, photos: Path, onnx_
     assert counts(run(photos, weights=onnx_file))[3] == 0
     assert counts(run(photos, weights=onnx_file))[3] == 5
     assert counts(run(photos, weights=onnx_file, runtime="onnx"))[3] == 5
+    assert counts(run(photos, weights=onnx_file, precision="auto"))[3] == 5
     assert counts(run(photos))[3] == 0
     assert len(ledger(photos.with_name("photos-segmented"))) == 5
 
@@ -154,7 +155,9 @@ def test_a_damaged_file_is_named(run: Run, photos: Path, onnx_file: str, tmp_pat
         damaged.write_bytes(part)
         with pytest.raises(WeightsError, match=rf"{name}\.onnx: not an ONNX file"):
             run(photos, weights=str(damaged))
-    with pytest.raises(WeightsError, match=r"nowhere\.onnx"):
+    with pytest.raises(
+        WeightsError, match=r"nowhere\.onnx.*name an \.onnx file that `banet export`"
+    ):
         run(photos, weights="nowhere.onnx")
     assert not photos.with_name("photos-segmented").exists()
 

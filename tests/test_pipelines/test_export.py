@@ -13,9 +13,10 @@ from pipelines import __version__
 from pipelines import export as module
 from pipelines.checkpoints import Weights, WeightsInfo, load_weights
 from pipelines.errors import BanetError, ConfigError
-from pipelines.export import OPSET, ExportOptions, export, export_weights, verify
+from pipelines.export import ExportOptions, export, export_weights, verify
 from pipelines.onnx_engine import open_session
 from pipelines.onnx_metadata import OnnxInfo, parse_metadata
+from pipelines.onnx_tracing import OPSET
 
 SHAPES = ((1, 64, 64), (3, 33, 50))
 

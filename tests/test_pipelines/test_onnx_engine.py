@@ -1,5 +1,6 @@
 import json
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pipelines.evaluate import EvaluateOptions, evaluate
 from pipelines.export import export_weights
 from pipelines.images import Pixels, decode_photo
 from pipelines.inference import Segmenter
-from pipelines.onnx_engine import OnnxSegmenter, load_onnx
+from pipelines.onnx_engine import OnnxSegmenter, OnnxWeights, load_onnx
 from pipelines.segment import SegmentOptions, SegmentSummary
 
 Run = Callable[..., SegmentSummary]
@@ -107,6 +108,25 @@ def test_the_run_says_what_computed(
     assert (content["device"], content["precision"]) == ("cpu", "fp32")
     assert content["weights"] == {"name": onnx_file, "sha256": load_onnx(onnx_file).sha256}
     assert run(photos, weights=weights_file).runtime == "torch"
+
+
+def test_a_run_does_not_keep_the_file(
+    run: Run, photos: Path, onnx_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[weakref.ref[OnnxWeights]] = []
+
+    def load(name: str) -> OnnxWeights:
+        weights = load_onnx(name)
+        read.append(weakref.ref(weights))
+        return weights
+
+    monkeypatch.setattr("pipelines.segment.load_network", load)
+    monkeypatch.setattr("pipelines.segment.SegmentRun.do", lambda *_: alive.append(read[0]()))
+    alive: list[OnnxWeights | None] = []
+
+    run(photos, weights=onnx_file)
+
+    assert alive == [None]
 
 
 def test_each_engine_skips_only_what_it_did_itself(run: Run, photos: Path, onnx_file: str) -> None:

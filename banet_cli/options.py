@@ -205,7 +205,11 @@ Resume = Annotated[
 # banet evaluate
 EvaluatedWeights = Annotated[
     list[str],
-    typer.Option(metavar="NAME|FILE", help="Weights to judge; may be repeated."),
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Weights to judge: shipped, .safetensors, or .onnx of `banet export`, which is "
+        "computed on the CPU in fp32, as are all that are named beside it; may be repeated.",
+    ),
 ]
 EvaluatedSplitOption = Annotated[
     EvaluatedSplit, typer.Option(help="Part of the datasets to judge on.")
@@ -236,12 +240,18 @@ OutputFolder = Annotated[
         show_default="<folder>-segmented beside the input folder",
     ),
 ]
-Weights = Annotated[str, typer.Option(metavar="NAME|FILE", help="Weights to segment with.")]
+Weights = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Weights to segment with: shipped, .safetensors, or .onnx of `banet export`.",
+    ),
+]
 RuntimeOption = Annotated[
     Runtime,
     typer.Option(
         help="What computes; auto takes ONNX Runtime for the .onnx files of `banet export`, torch "
-        "for all others."
+        "for all others. onnx needs --weights to be such a file."
     ),
 ]
 CompositeOption = Annotated[Composite, typer.Option(help="What takes the background's place.")]

@@ -24,12 +24,14 @@ import typer
 from models import ProbabilityNetwork
 from pipelines.checkpoints import Weights, load_weights
 from pipelines.devices import Precision, autocast
+from pipelines.errors import BanetError
 from pipelines.export import export_weights
 from pipelines.images import write_atomically
 from pipelines.inference import inference_form
 from pipelines.info import versions
 from pipelines.onnx_engine import open_session
 from pipelines.onnx_metadata import IMAGE, PORTRAIT
+from pipelines.runtimes import runtime_of
 from pipelines.segment import SegmentOptions, segment
 
 CPU = torch.device("cpu")
@@ -177,9 +179,21 @@ def _run(weights: str, precision: Precision, photos: Path, folder: Path) -> tupl
     return summary.discovered, summary.images_per_second
 
 
+def _load(weights: str) -> Weights:
+    if runtime_of(weights) == "onnx":
+        raise typer.BadParameter(
+            f"{weights} is exported already; name the weights that it was made from",
+            param_hint="--weights",
+        )
+    try:
+        return load_weights(weights)
+    except BanetError as error:
+        raise typer.BadParameter(str(error), param_hint="--weights") from error
+
+
 def main(
     weights: Annotated[str, typer.Option(help="Shipped name or .safetensors file.")] = "banet-64",
-    repeats: Annotated[int, typer.Option(help="Rounds that count.")] = 20,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds that count.")] = 20,
     photos: Annotated[
         Path | None, typer.Option(help="Folder to segment as well, file to file.")
     ] = None,
@@ -190,7 +204,7 @@ def main(
     ] = False,
 ) -> None:
     """Compare torch and ONNX Runtime on this machine's CPU."""
-    loaded = load_weights(weights)
+    loaded = _load(weights)
     content = export_weights(loaded)
     default_threads = torch.get_num_threads()
     timings = latencies(loaded, content, repeats, compiled=compiled)

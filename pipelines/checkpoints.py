@@ -61,8 +61,12 @@ class Weights:
     network: nn.Module
 
 
-def weights_path(name_or_path: str) -> Path:
+def weights_path(name_or_path: str, *, wanted: str = "a .safetensors file") -> Path:
     """Find the file that `--weights` names: one that ships with banet, or any other.
+
+    Args:
+        name_or_path: What the user wrote.
+        wanted: What to name where there is no such file.
 
     Raises:
         WeightsError: There is no such file.
@@ -73,8 +77,8 @@ def weights_path(name_or_path: str) -> Path:
         path = Path(name_or_path)
     if not path.is_file():
         raise WeightsError(
-            f"{name_or_path}: there is no file {path}; name a .safetensors file or one "
-            f"of the shipped weights: {', '.join(SHIPPED_WEIGHTS)}"
+            f"{name_or_path}: there is no file {path}; name {wanted} or one of "
+            f"the shipped weights: {', '.join(SHIPPED_WEIGHTS)}"
         )
     return path
 

@@ -1,7 +1,6 @@
 """A network as it is measured: in its form for inference, with a batch of input on its device."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -10,8 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from models import ModelSpec, count_parameters
 from models.pfcn import PRIOR_CHANNELS
 from pipelines.allocator import keep_freed_memory
-from pipelines.devices import autocast
-from pipelines.errors import BanetError
+from pipelines.devices import autocast, memory_limit_explained
 from pipelines.inference import inference_form
 
 
@@ -85,24 +83,8 @@ class Contender:
         with torch.inference_mode(), autocast(self.device, self.dtype):
             self._network(*inputs)
 
-    @contextmanager
-    def _memory_limit_explained(self) -> Iterator[None]:
-        try:
-            yield
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            raise BanetError(out_of_memory_message(self.name, self.device)) from error
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Tell whether torch failed for want of memory; on a CPU it has no exception for that."""
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
-
-
-def out_of_memory_message(name: str, device: torch.device) -> str:
-    """Return what a user is told when a network does not fit."""
-    return (
-        f"{name}: not enough memory on {device}; use a smaller --size or --batch-size, or leave "
-        "it out with --models"
-    )
+    def _memory_limit_explained(self) -> AbstractContextManager[None]:
+        return memory_limit_explained(
+            f"{self.name}: not enough memory on {self.device}; use a smaller --size or "
+            "--batch-size, or leave it out with --models"
+        )

@@ -1,12 +1,14 @@
 """Choosing the device and the arithmetic that the networks run with."""
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
 from torch import nn
 
-from pipelines.errors import ConfigError, DeviceError
+from pipelines.errors import BanetError, ConfigError, DeviceError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
@@ -16,6 +18,10 @@ AMPERE = (8, 0)
 """The compute capability from which on NVIDIA GPUs calculate in bfloat16."""
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+_OUT_OF_MEMORY = ("DefaultCPUAllocator", "Failed to allocate memory", "bad allocation", "bad_alloc")
+"""What torch and ONNX Runtime say on a CPU, where they have no exception of their own for it."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -96,6 +102,24 @@ def training_layout(
         )
     )
     return torch.contiguous_format if wrong else torch.channels_last
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether a computation failed for want of memory, by its words where it must be."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(words in str(error) for words in _OUT_OF_MEMORY)
+
+
+@contextmanager
+def memory_limit_explained(advice: str) -> Iterator[None]:
+    """Raise a `BanetError` that says `advice` where the memory does not suffice."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise BanetError(advice) from error
 
 
 def _has_native_bfloat16(device: torch.device) -> bool:

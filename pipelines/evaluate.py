@@ -9,14 +9,13 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from models import MODELS
 from pipelines.checkpoints import Weights
-from pipelines.devices import Precision, precision_name
+from pipelines.devices import Precision, memory_limit_explained, precision_name
 from pipelines.engines import Engine, load_network, make_engine
-from pipelines.errors import BanetError, ConfigError, InputError
+from pipelines.errors import ConfigError, InputError
 from pipelines.face_prior import Face
 from pipelines.images import Pixels, write_atomically
 from pipelines.inference import MINIMUM_SIZE
@@ -138,6 +137,7 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
     progress.start("evaluating", sum(map(len, chosen)) * len(options.weights))
     for name in options.weights:
         weights = load_network(name)
+        _warn_of_zero_prior(weights)
         size = options.size or weights.info.size
         engine = make_engine(weights, device=device, dtype=dtype, size=size)
         for store, indices in zip(stores, chosen, strict=True):
@@ -165,6 +165,16 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
     return summary
 
 
+def _warn_of_zero_prior(weights: Weights | OnnxWeights) -> None:
+    if isinstance(weights, OnnxWeights) and weights.info.face_prior == "zero":
+        logger.warning(
+            "%s: its position and shape channels are zero, as in every exported %s; only the "
+            "weights that it was made from can be scored with faces",
+            weights.name,
+            weights.info.model,
+        )
+
+
 def _faces(store: Store, indices: list[int], weights: Weights | OnnxWeights) -> list[Face | None]:
     """Return the faces of photos for a network that looks at them, else nothing but None."""
     if isinstance(weights, OnnxWeights) or not MODELS[weights.info.model].face_prior:
@@ -180,12 +190,11 @@ def _faces(store: Store, indices: list[int], weights: Weights | OnnxWeights) -> 
 
 
 def _probability(engine: Engine, photo: Pixels, face: Face | None) -> NDArray[np.float32]:
-    try:
+    elsewhere = "" if engine.device.type == "cpu" else ", or --device cpu"
+    with memory_limit_explained(
+        f"{engine.device}: not enough memory for a photo; use a smaller --size{elsewhere}"
+    ):
         return engine(photo, face)
-    except torch.OutOfMemoryError as error:
-        raise BanetError(
-            f"{engine.device}: not enough memory for a photo; use a smaller --size, or --device cpu"
-        ) from error
 
 
 def _chosen_indices(store: Store, split: str) -> list[int]:

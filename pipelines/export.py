@@ -1,37 +1,30 @@
 """`banet export`: weights in, a checked ONNX file for any runtime out."""
 
 import logging
-import warnings
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models import ProbabilityNetwork, fold_batch_norm
+from models import MODELS, ProbabilityNetwork, fold_batch_norm
 from pipelines.checkpoints import Weights, load_weights
 from pipelines.errors import BanetError, ConfigError
 from pipelines.images import write_atomically
 from pipelines.onnx_engine import open_session, require
-from pipelines.onnx_metadata import IMAGE, OUTPUTS, OnnxInfo
+from pipelines.onnx_metadata import IMAGE, OnnxInfo
+from pipelines.onnx_tracing import trace
 from pipelines.progress import Progress, SilentProgress
 
-if TYPE_CHECKING:
-    import onnx
-
-OPSET = 23
-"""The newest that torch writes; ONNX Runtime has run it since 1.23."""
+logger = logging.getLogger(__name__)
 
 MAX_DIFFERENCE = 1e-3
 """Most that a probability may differ from torch's, a quarter of a grey level of a mask."""
-
-_DYNAMIC = {0: "batch", 2: "height", 3: "width"}
-_EXAMPLE = (2, 3, 96, 160)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +52,8 @@ class ExportOptions:
             )
         if self.out.suffix.lower() != ".onnx":
             mistakes.append(f"OUT {self.out}: use a name that ends in .onnx")
+        elif self.out.is_dir():
+            mistakes.append(f"OUT {self.out}: is a folder; name a file")
         if mistakes:
             raise ConfigError("; ".join(mistakes))
 
@@ -81,6 +76,7 @@ class ExportSummary:
         weights: Name of the weights, as given.
         sha256: Of the weights file.
         out: The file that was written.
+        opset: Version of ONNX's operators that the file states.
         bytes: Its size.
         verified: The shapes at which it was compared with torch.
     """
@@ -127,12 +123,14 @@ def export(options: ExportOptions, *, progress: Progress | None = None) -> Expor
     """
     started = perf_counter()
     progress = progress or SilentProgress()
-    if options.out.exists() and not options.force:
-        raise ConfigError(f"OUT {options.out}: exists already; --force replaces it")
+    _refuse_existing(options)
     require("onnx", "onnxscript", "onnxruntime")  # torch writes by means of the second
     weights = load_weights(options.weights)
+    _warn_of_face_prior(weights)
     with _errors_of(options.out):  # rather now than after the work
         options.out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=options.out.parent):
+            pass
     shapes = verified_shapes(weights.info.size)
     progress.start("exporting", 1 + len(shapes))
     content = export_weights(weights)
@@ -141,6 +139,7 @@ def export(options: ExportOptions, *, progress: Progress | None = None) -> Expor
     for result in verify(content, weights.network, shapes):
         verified.append(result)
         progress.advance()
+    _refuse_existing(options)  # somebody else may have been quicker
     with _errors_of(options.out):
         write_atomically(options.out, content)
     progress.finish()
@@ -148,7 +147,7 @@ def export(options: ExportOptions, *, progress: Progress | None = None) -> Expor
         weights=weights.name,
         sha256=weights.sha256,
         out=options.out,
-        opset=OPSET,
+        opset=_stated_opset(content),
         bytes=len(content),
         verified=tuple(verified),
         seconds=round(perf_counter() - started, 3),
@@ -165,12 +164,12 @@ def export_weights(weights: Weights) -> bytes:
     """
     import onnx
 
-    model = _trace(ProbabilityNetwork(fold_batch_norm(weights.network)).eval())
-    _forget_where_it_was_made(model)
+    model = trace(ProbabilityNetwork(fold_batch_norm(weights.network)).eval())
     info = OnnxInfo(
         model=weights.info.model,
         weights_sha256=weights.sha256,
         size=weights.info.size,
+        face_prior="zero" if MODELS[weights.info.model].face_prior else "none",
         licence=weights.info.licence,
         training=weights.info.training,
     )
@@ -180,7 +179,9 @@ def export_weights(weights: Weights) -> bytes:
 
 def verified_shapes(size: int) -> tuple[tuple[int, int, int], ...]:
     """Return the batch sizes, heights and widths to check: small, odd, and as photos are."""
-    return ((1, 64, 64), (3, 97, 65), (2, 33, 130), (1, size, size * 3 // 4))
+    # The low ones are what long, narrow photos shrink to: their deepest features are one pixel.
+    low = ((1, 1, 64), (2, 3, 130))
+    return ((1, 64, 64), (3, 97, 65), (2, 33, 130), *low, (1, size, size * 3 // 4))
 
 
 def verify(
@@ -214,49 +215,25 @@ def verify(
         yield Verified(batch=batch, height=height, width=width, max_difference=worst)
 
 
-def _trace(network: nn.Module) -> "onnx.ModelProto":
-    example = torch.zeros(_EXAMPLE)
-    with torch.no_grad():
-        names = OUTPUTS[: len(network(example))]
-    with _silent_exporter():
-        try:
-            program = torch.onnx.export(
-                network,
-                (example,),
-                input_names=[IMAGE],
-                output_names=names,
-                opset_version=OPSET,
-                dynamic_shapes={IMAGE: _DYNAMIC},
-                dynamo=True,
-                verbose=False,
-            )
-        except torch.onnx.OnnxExporterError as error:
-            reason = str(error).strip().split("\n")[0]
-            raise BanetError(f"torch cannot export this network ({reason})") from error
-    assert program is not None
-    model: onnx.ModelProto = program.model_proto
-    return model
+def _refuse_existing(options: ExportOptions) -> None:
+    if options.out.exists() and not options.force:
+        raise ConfigError(f"OUT {options.out}: exists already; --force replaces it")
 
 
-def _forget_where_it_was_made(model: "onnx.ModelProto") -> None:
-    """Remove the notes of the exporter: stack traces, with the paths of this machine."""
-    for part in (model.graph, *model.graph.node, *model.graph.value_info):
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
+def _warn_of_face_prior(weights: Weights) -> None:
+    if MODELS[weights.info.model].face_prior:
+        logger.warning(
+            "%s: an exported %s takes the photo alone; its position and shape channels are zero",
+            weights.name,
+            weights.info.model,
+        )
 
 
-@contextmanager
-def _silent_exporter() -> Iterator[None]:
-    """Hold back what the exporter tells its own developers."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+def _stated_opset(content: bytes) -> int:
+    import onnx
+
+    imports = onnx.load_model_from_string(content).opset_import
+    return next(entry.version for entry in imports if entry.domain in {"", "ai.onnx"})
 
 
 def _photo_like(batch: int, height: int, width: int) -> Tensor:

@@ -4,8 +4,11 @@ It comes with the extra `onnx`, and is imported when it is needed.
 """
 
 import hashlib
+import re
+import sys
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +23,9 @@ from pipelines.onnx_metadata import IMAGE, PORTRAIT, OnnxInfo, parse_metadata
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
+
+LEAST_VERSIONS = {"onnx": "1.18", "onnxruntime": "1.23", "onnxscript": "0.7"}
+"""The packages of the extra `onnx`. Earlier ones know nothing of the opset that is exported."""
 
 _ERRORS_ONLY = 3
 
@@ -84,14 +90,18 @@ def load_onnx(name: str) -> OnnxWeights:
     """Read a file that `banet export` wrote.
 
     Raises:
-        ConfigError: ONNX Runtime is not installed.
-        WeightsError: The file is missing, damaged, or not written by `banet export`.
+        ConfigError: ONNX Runtime is not installed, or too old.
+        WeightsError: The file is missing, cannot be read, is damaged, or was not written by
+            `banet export`.
     """
-    path = weights_path(name)
+    path = weights_path(name, wanted="an .onnx file that `banet export` wrote")
     require("onnxruntime")
+    content = _read(path)
     try:
-        content = path.read_bytes()
-        metadata = open_session(content, threads=1).get_modelmeta().custom_metadata_map
+        session = open_session(content, threads=1, optimised=False)
+        metadata = session.get_modelmeta().custom_metadata_map
+    except MemoryError:
+        raise
     except Exception as error:  # ONNX Runtime has a dozen exceptions, and no base of its own
         raise WeightsError(
             f"{path}: not an ONNX file, or a damaged one ({_first_line(error)}); copy it again "
@@ -113,28 +123,30 @@ def require(*packages: str) -> None:
     """Make sure that packages of the extra `onnx` are there.
 
     Raises:
-        ConfigError: One of them cannot be imported.
+        ConfigError: Some cannot be imported, or are too old.
     """
-    try:
-        for package in packages:
-            import_module(package)
-    except ImportError as error:
+    mistakes = {package: mistake for package in packages if (mistake := _mistake_of(package))}
+    if mistakes:
+        # Their own names: what PyPI knows as banet is another project.
+        wanted = " ".join(f'"{package}>={LEAST_VERSIONS[package]}"' for package in mistakes)
         raise ConfigError(
-            f"ONNX files need packages that are not installed here ({error}); add them with "
-            "pip install 'banet[onnx]'"
-        ) from error
+            f"ONNX files need packages that are not installed here, or too old "
+            f"({'; '.join(mistakes.values())}); add them with "
+            f"{sys.executable} -m pip install {wanted}"
+        )
 
 
-def open_session(content: bytes, *, threads: int) -> "InferenceSession":
+def open_session(content: bytes, *, threads: int, optimised: bool = True) -> "InferenceSession":
     """Make a network of an ONNX file's content ready to run on the CPU.
 
     Args:
         content: Of the file. A file that keeps its numbers in further files is refused.
-        threads: That one run may use, the calling one among them. With 1, any number of threads
-            may share the session without getting into each other's way.
+        threads: That one run may use, the calling one among them. Threads that share a session
+            share all of these but themselves.
+        optimised: Whether the graph is to be made fast, which takes time and memory.
 
     Raises:
-        ConfigError: ONNX Runtime is not installed.
+        ConfigError: ONNX Runtime is not installed, or too old.
         Exception: Whatever ONNX Runtime makes of content that is no such file.
     """
     require("onnxruntime")
@@ -143,10 +155,38 @@ def open_session(content: bytes, *, threads: int) -> "InferenceSession":
     onnxruntime.disable_telemetry_events()  # which Windows builds would send
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    # Else it would keep a plan of the memory for every shape of photo that it ever saw.
+    options.enable_mem_pattern = False
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     # Threads that wait for work by spinning take the cores from those that decode and encode.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = _ERRORS_ONLY
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def _mistake_of(package: str) -> str | None:
+    """Return what is wrong with an installed package, or that there is none."""
+    try:
+        version = import_module(package).__version__
+    except ImportError as error:
+        return f"{package}: {error}"
+    least = LEAST_VERSIONS[package]
+    return f"{package}: {version}, not {least}" if _release(version) < _release(least) else None
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(
+            f"{path}: cannot be read ({error.strerror or error}); mend its permissions, or copy "
+            "it to another place"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -36,6 +36,8 @@ class OnnxInfo:
         model: Name in the registry of networks.
         weights_sha256: Of the weights file that was exported.
         size: Working size: pixels of the longer side of the photo.
+        face_prior: `zero` if the network was trained with position and shape channels, which are
+            zero in the graph; `none` if it has no such channels.
         licence: Terms of use of the weights.
         training: Free-form facts: data, recipe, iterations, scores.
     """
@@ -43,6 +45,7 @@ class OnnxInfo:
     model: str
     weights_sha256: str
     size: int
+    face_prior: str
     licence: str
     training: dict[str, Any]
 
@@ -68,6 +71,7 @@ def parse_metadata(metadata: Mapping[str, str]) -> OnnxInfo:
             model=metadata["model"],
             weights_sha256=metadata["weights_sha256"],
             size=int(metadata["size"]),
+            face_prior=metadata["face_prior"],
             licence=metadata["licence"],
             training=json.loads(metadata["training"]),
         )

@@ -9,14 +9,16 @@ from pipelines.ledger import LedgerRow
 from pipelines.photo_files import MASKS, assign_stems
 from pipelines.photo_search import PhotoTree
 from pipelines.photo_tasks import PhotoTask, TaskSettings
+from pipelines.runtimes import runtime_of
 
 
 def fingerprint(settings: TaskSettings) -> str:
     """Identify what decides about the pixels of the results: weights and options."""
     picture = settings.background[1] if settings.background else None
+    is_exported = runtime_of(settings.weights) == "onnx"
     decisive = [
         settings.weights_sha256,
-        settings.precision,
+        "fp32" if is_exported else settings.precision,  # there `auto` means nothing else
         settings.size,
         settings.mask,
         settings.threshold,

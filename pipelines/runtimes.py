@@ -1,11 +1,14 @@
 """What computes the masks: torch with weights files, ONNX Runtime with exported networks."""
 
+import logging
 from pathlib import Path
 from typing import Literal
 
 import torch
 
 from pipelines.devices import Precision, resolve_device, resolve_precision
+
+logger = logging.getLogger(__name__)
 
 Runtime = Literal["auto", "torch", "onnx"]
 
@@ -53,7 +56,13 @@ def resolve_compute(
         ConfigError: As `resolve_device` and `resolve_precision`.
         DeviceError: As `resolve_device`.
     """
-    if any(runtime_of(name) == "onnx" for name in weights):
+    exported = [name for name in weights if runtime_of(name) == "onnx"]
+    if exported:
+        if len(exported) < len(weights) and (device, precision) != ("cpu", "fp32"):
+            logger.info(
+                "all weights are computed on the CPU in fp32, as %s can be nowhere else",
+                exported[0],
+            )
         return torch.device("cpu"), torch.float32
     resolved = resolve_device(device)
     return resolved, resolve_precision(precision, resolved)

@@ -54,11 +54,9 @@ def segment(options: SegmentOptions, *, progress: Progress | None = None) -> Seg
     refuse_overlap(tree, out)
     refuse_other_root(read_run_file(out), root=tree.root, out=out)
     probed = probe_device(options) if options.scheduler is None else None
-    weights = load_network(options.weights)
-    settings = _task_settings(options, weights, tree.root, out)
-    run = SegmentRun(
-        options=options, settings=settings, weights=weights, tree=tree, started=started
-    )
+    # Nobody here keeps the weights: they are the workers' to load.
+    settings = _task_settings(options, load_network(options.weights), tree.root, out)
+    run = SegmentRun(options=options, settings=settings, tree=tree, started=started)
     if probed is not None:
         run.computed_by(probed)
     if options.dry_run:

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import torch
 
-from pipelines.checkpoints import Weights
 from pipelines.errors import BanetError
 from pipelines.images import write_atomically
 from pipelines.info import versions
 from pipelines.ledger import LEDGER_NAME, Ledger, LedgerRow, read_ledger
 from pipelines.locks import exclusive
-from pipelines.onnx_engine import OnnxWeights
 from pipelines.parallel import Pool, open_pool
 from pipelines.photo_files import MASKS, remove_leftovers
 from pipelines.photo_search import PhotoTree
@@ -48,7 +46,6 @@ class SegmentRun:
 
     options: SegmentOptions
     settings: TaskSettings
-    weights: Weights | OnnxWeights
     tree: PhotoTree
     started: float
     device: str = "not used"
@@ -96,10 +93,10 @@ class SegmentRun:
             skipped=self.skipped,
             pending=discovered - self.skipped - done,
             exit_code=3 if self.counts["failed"] else 0,
-            runtime=runtime_of(self.weights.name),
+            runtime=runtime_of(self.options.weights),
             device=self.device,
             precision=self.precision,
-            weights={"name": self.weights.name, "sha256": self.weights.sha256},
+            weights={"name": self.options.weights, "sha256": self.settings.weights_sha256},
             stages={name: round(seconds, 3) for name, seconds in self.stages.items()},
             wall_seconds=round(wall_seconds, 3),
             images_per_second=round(done / wall_seconds, 3),
@@ -195,7 +192,13 @@ def _threads_per_worker(pool: Pool, options: SegmentOptions) -> int | None:
     """Share the cores among the workers; on a cluster each worker thread is one core's worth."""
     if options.scheduler is not None:
         return 1
-    return max(1, torch.get_num_threads() // pool.workers) if pool.workers > 1 else None
+    if pool.workers <= 1:
+        return None
+    cores = torch.get_num_threads()
+    # The workers share the one session of ONNX Runtime, whose threads come on top of theirs. So
+    # do those of OpenCV; torch, where each worker has its own, computes nothing then.
+    is_shared = runtime_of(options.weights) == "onnx"
+    return max(1, cores - pool.workers + 1 if is_shared else cores // pool.workers)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from models import MODELS, normalize
 from models.losses import BANetLoss, LossTerms
 from pipelines.batches import Batch, BatchSource
 from pipelines.checkpoints import WeightsInfo, save_weights
-from pipelines.devices import autocast
+from pipelines.devices import autocast, memory_limit_explained
 from pipelines.errors import BanetError
 from pipelines.images import PERSON_FROM, Pixels
 from pipelines.inference import Segmenter
@@ -80,22 +80,22 @@ class Trainer:
         state = self.state
         threads = _augment_threads(state.device)
         self.progress.start("training", self.recipe.iterations - state.iteration)
+        advice = (
+            f"{state.device}: not enough memory for this batch; use a smaller --batch-size or "
+            "--size"
+        )
         try:
-            for batch in self.source.batches(state.iteration, threads=threads):
-                # A step is taken wholly or not at all, so that the state can be saved.
-                with interrupts_deferred():
-                    self.advance(batch.on(state.device))
+            with memory_limit_explained(advice):
+                for batch in self.source.batches(state.iteration, threads=threads):
+                    # A step is taken wholly or not at all, so that the state can be saved.
+                    with interrupts_deferred():
+                        self.advance(batch.on(state.device))
         except KeyboardInterrupt:
             state.save(self.log.last)
             logger.warning(
                 "saved at iteration %d; add --resume to go on from there", state.iteration
             )
             raise
-        except torch.OutOfMemoryError as error:
-            raise BanetError(
-                f"{state.device}: not enough memory for this batch; use a smaller --batch-size or "
-                "--size"
-            ) from error
         self.progress.finish()
 
     def advance(self, batch: Batch) -> None:

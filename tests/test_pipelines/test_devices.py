@@ -5,12 +5,13 @@ from models import build_model
 from pipelines.devices import (
     device_name,
     half_precision,
+    memory_limit_explained,
     precision_name,
     resolve_device,
     resolve_precision,
     training_layout,
 )
-from pipelines.errors import ConfigError, DeviceError
+from pipelines.errors import BanetError, ConfigError, DeviceError
 
 
 def test_cpu_is_there() -> None:
@@ -47,6 +48,25 @@ def test_half_precision_is_what_the_gpu_is_built_for(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
     assert half_precision(torch.device("cuda")) is dtype
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        Exception("[ONNXRuntimeError] : 6 : Failed to allocate memory for requested buffer"),
+        MemoryError(),
+    ],
+)
+def test_missing_memory_becomes_advice(error: Exception) -> None:
+    with pytest.raises(BanetError, match="use less"), memory_limit_explained("use less"):
+        raise error
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="a bug"), memory_limit_explained("use less"):
+        raise RuntimeError("a bug")
 
 
 def test_the_cpu_has_a_name() -> None:

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from models import build_model
+from pipelines import evaluate as module
 from pipelines.checkpoints import WeightsInfo, save_weights
-from pipelines.errors import ConfigError, InputError
+from pipelines.errors import BanetError, ConfigError, InputError
 from pipelines.evaluate import EvaluateOptions, evaluate
 from pipelines.scoring import score_mask, summarise
 
@@ -60,6 +61,21 @@ def test_report_lists_every_photo(prepared: Path, blind: str, tmp_path: Path) ->
 def test_empty_split_says_what_there_is(prepared: Path, blind: str) -> None:
     with pytest.raises(InputError, match=r"no samples in the split 'test' \(it has train \d+, val"):
         evaluate(EvaluateOptions(datasets=(prepared,), weights=(blind,), split="test"))
+
+
+def test_a_cpu_without_memory_is_explained(
+    prepared: Path, blind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Exhausted:
+        device = torch.device("cpu")
+
+        def __call__(self, *_: object) -> None:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(module, "make_engine", lambda *_, **__: Exhausted())
+
+    with pytest.raises(BanetError, match=r"cpu: not enough memory .* a smaller --size$"):
+        evaluate(EvaluateOptions(datasets=(prepared,), weights=(blind,), device="cpu"))
 
 
 def test_bad_options_are_named_together() -> None:

@@ -1,4 +1,5 @@
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -12,9 +13,10 @@ from pipelines import __version__
 from pipelines import export as module
 from pipelines.checkpoints import Weights, WeightsInfo, load_weights
 from pipelines.errors import BanetError, ConfigError
-from pipelines.export import OPSET, ExportOptions, export, export_weights, verify
+from pipelines.export import ExportOptions, export, export_weights, verify
 from pipelines.onnx_engine import open_session
 from pipelines.onnx_metadata import OnnxInfo, parse_metadata
+from pipelines.onnx_tracing import OPSET
 
 SHAPES = ((1, 64, 64), (3, 33, 50))
 
@@ -83,7 +85,7 @@ def test_the_same_weights_give_the_same_file_and_a_true_summary(
     assert summary["out"] == str(out)
     assert summary["bytes"] == out.stat().st_size
     assert summary["opset"] == OPSET == onnx.load(out).opset_import[0].version
-    assert [shape["batch"] for shape in summary["verified"]] == [1, 3, 2, 1]
+    assert [shape["batch"] for shape in summary["verified"]] == [1, 3, 2, 1, 2, 1]
     assert summary["max_difference"] == max(
         shape["max_difference"] for shape in summary["verified"]
     )
@@ -99,6 +101,7 @@ def test_the_metadata_comes_back_and_tells_others_what_to_do(
         model="banet-64",
         weights_sha256=weights.sha256,
         size=64,
+        face_prior="none",
         licence=weights.info.licence,
         training=weights.info.training,
     )
@@ -170,6 +173,59 @@ def test_an_existing_file_is_left_alone(weights_file: str, tmp_path: Path) -> No
     with pytest.raises(ConfigError, match="--force"):
         export(ExportOptions(weights=weights_file, out=out))
     assert out.read_text() == "mine"
+
+
+def test_a_file_that_appears_meanwhile_is_left_alone(
+    weights_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "weights.onnx"
+
+    def write_theirs(_weights: Weights) -> bytes:
+        out.write_text("theirs")
+        return b"ours"
+
+    monkeypatch.setattr(module, "export_weights", write_theirs)
+    monkeypatch.setattr(module, "verify", lambda *_: [])
+
+    with pytest.raises(ConfigError, match="--force"):
+        export(ExportOptions(weights=weights_file, out=out))
+    assert out.read_text() == "theirs"
+
+
+def test_a_folder_is_no_file_to_write(tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").mkdir()
+
+    with pytest.raises(ConfigError, match=r"OUT .*a\.onnx: is a folder"):
+        ExportOptions(weights="banet-64", out=tmp_path / "a.onnx")
+
+
+def test_a_folder_that_cannot_be_written_is_noticed_before_the_work(
+    weights_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(module.tempfile, "TemporaryFile", refuse)
+    monkeypatch.setattr(module, "export_weights", pytest.fail)
+
+    with pytest.raises(BanetError, match=r"cannot be written \(Permission denied\)"):
+        export(ExportOptions(weights=weights_file, out=tmp_path / "weights.onnx"))
+
+
+@pytest.mark.parametrize(("face_prior", "warnings"), [(True, 1), (False, 0)])
+def test_a_network_that_loses_its_face_prior_is_warned_of_once(
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    face_prior: bool,
+    warnings: int,
+) -> None:
+    spec = replace(MODELS["banet-64"], face_prior=face_prior)
+    monkeypatch.setitem(MODELS, "banet-64", spec)
+    info = WeightsInfo(model="banet-64", temperature=None, size=64)
+    module._warn_of_face_prior(Weights(name="w", sha256="", info=info, network=nn.Identity()))
+
+    assert caplog.text.count("position and shape channels are zero") == warnings
 
 
 def test_a_place_that_cannot_be_written_is_named(weights_file: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pipelines.evaluate import EvaluateOptions, evaluate
 from pipelines.export import export_weights
 from pipelines.images import Pixels, decode_photo
 from pipelines.inference import Segmenter
-from pipelines.onnx_engine import OnnxSegmenter, load_onnx
+from pipelines.onnx_engine import OnnxSegmenter, OnnxWeights, load_onnx
 from pipelines.segment import SegmentOptions, SegmentSummary
 
 Run = Callable[..., SegmentSummary]
@@ -109,12 +110,32 @@ def test_the_run_says_what_computed(
     assert run(photos, weights=weights_file).runtime == "torch"
 
 
+def test_a_run_does_not_keep_the_file(
+    run: Run, photos: Path, onnx_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[weakref.ref[OnnxWeights]] = []
+
+    def load(name: str) -> OnnxWeights:
+        weights = load_onnx(name)
+        read.append(weakref.ref(weights))
+        return weights
+
+    monkeypatch.setattr("pipelines.segment.load_network", load)
+    monkeypatch.setattr("pipelines.segment.SegmentRun.do", lambda *_: alive.append(read[0]()))
+    alive: list[OnnxWeights | None] = []
+
+    run(photos, weights=onnx_file)
+
+    assert alive == [None]
+
+
 def test_each_engine_skips_only_what_it_did_itself(run: Run, photos: Path, onnx_file: str) -> None:
     run(photos)
 
     assert counts(run(photos, weights=onnx_file))[3] == 0
     assert counts(run(photos, weights=onnx_file))[3] == 5
     assert counts(run(photos, weights=onnx_file, runtime="onnx"))[3] == 5
+    assert counts(run(photos, weights=onnx_file, precision="auto"))[3] == 5
     assert counts(run(photos))[3] == 0
     assert len(ledger(photos.with_name("photos-segmented"))) == 5
 
@@ -154,7 +175,9 @@ def test_a_damaged_file_is_named(run: Run, photos: Path, onnx_file: str, tmp_pat
         damaged.write_bytes(part)
         with pytest.raises(WeightsError, match=rf"{name}\.onnx: not an ONNX file"):
             run(photos, weights=str(damaged))
-    with pytest.raises(WeightsError, match=r"nowhere\.onnx"):
+    with pytest.raises(
+        WeightsError, match=r"nowhere\.onnx.*name an \.onnx file that `banet export`"
+    ):
         run(photos, weights="nowhere.onnx")
     assert not photos.with_name("photos-segmented").exists()
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from faces import MIRRORED, symmetric_face, write_landmarks, write_reference
+from faces import symmetric_face, write_landmarks, write_reference
 from PIL import Image
 from scipy.io import savemat
 
-from pipelines.affine import AffineMap, apply, fit, invert, mirroring
+from pipelines.affine import AffineMap, apply, fit, invert
 from pipelines.errors import InputError, StoreError
 from pipelines.face_prior import face_prior
+from pipelines.landmarks import MIRRORED
 from pipelines.prepare import PrepareOptions, prepare, report_path
 from pipelines.store import Store, open_store
 
@@ -104,7 +105,7 @@ def test_crop_takes_its_landmarks_along(faces_folder: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("turn", "to_first", "order"),
     [
-        (np.fliplr, mirroring((90 - 1) / 2), MIRRORED),
+        (np.fliplr, np.array([[-1.0, 0.0, 89.0], [0.0, 1.0, 0.0]]), MIRRORED),
         # The first row of the turned photo is the last column of the photo.
         (np.rot90, np.array([[0.0, -1.0, 89.0], [1.0, 0.0, 0.0]]), np.arange(49)),
     ],

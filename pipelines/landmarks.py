@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.io import loadmat
 
 from pipelines.affine import fit
-from pipelines.errors import PhotoError
+from pipelines.errors import MissingFileError, PhotoError
 from pipelines.face_prior import ReferenceFrame
 from pipelines.images import Pixels, read_bytes
 
@@ -84,10 +84,12 @@ def read_landmarks(path: Path | None) -> LandmarkFile:
     Paper is silent: where there are several faces, the largest counts, since a portrait is of it
     and the small ones are often none at all.
     """
-    if path is None or not path.exists():
+    if path is None:
         return LandmarkFile()
     try:
         content = read_bytes(path)
+    except MissingFileError:
+        return LandmarkFile()
     except PhotoError as error:
         return LandmarkFile(problem=f"{path}: {error}")
     sha256 = hashlib.sha256(content).hexdigest()

@@ -199,9 +199,8 @@ def _is_without_faces(options: PrepareOptions, rows: list[ReportRow]) -> bool:
     if not options.dataset.exists() or options.force:
         return False
     attributes = open_store(options.dataset).attributes
-    if REFERENCE_ATTRIBUTE in attributes or attributes.get("fingerprint") != _fingerprint(
-        options, rows, None
-    ):
+    without_faces = _fingerprint(options, rows, None)
+    if REFERENCE_ATTRIBUTE in attributes or attributes.get("fingerprint") != without_faces:
         return False
     logger.info("%s: has no faces; --force adds them", options.dataset)
     return True

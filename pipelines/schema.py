@@ -50,7 +50,7 @@ reference frame is in the attribute `REFERENCE_ATTRIBUTE`."""
 REFERENCE_ATTRIBUTE = "reference_face"
 
 
-def reference_attribute(frame: ReferenceFrame) -> dict[str, object]:
+def reference_attribute(frame: ReferenceFrame) -> dict[str, Any]:
     """Return the attribute that describes a reference frame, JSON-serialisable."""
     return {"centre": list(frame.centre), "size": frame.size, "mirror": frame.mirror.tolist()}
 

@@ -26,11 +26,6 @@ def resizing(before: tuple[int, ...], after: tuple[int, ...]) -> AffineMap:
     return np.array([[x, 0.0, (x - 1) / 2], [0.0, y, (y - 1) / 2]])
 
 
-def mirroring(x: float) -> AffineMap:
-    """Return the map that exchanges left and right of the vertical line at `x`."""
-    return np.array([[-1.0, 0.0, 2 * x], [0.0, 1.0, 0.0]])
-
-
 def compose(outer: AffineMap, inner: AffineMap) -> AffineMap:
     """Return the map that applies `inner` first and `outer` to its result."""
     linear = outer[:, :2]

@@ -9,7 +9,8 @@ BanetError                  the run cannot go on; its message says what, where a
 └── LockedError             another run is writing to the same place
 
 PhotoError stands beside the tree: it concerns a single photo or mask, is recorded with it and
-never ends a run.
+never ends a run. Its leaf MissingFileError lets callers tell a file that need not be there from one
+that cannot be used.
 """
 
 
@@ -43,3 +44,7 @@ class LockedError(BanetError):
 
 class PhotoError(Exception):
     """One photo or mask cannot be used; the message is the reason."""
+
+
+class MissingFileError(PhotoError):
+    """There is no such file."""

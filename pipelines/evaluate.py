@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -19,13 +18,12 @@ from pipelines.errors import ConfigError, InputError
 from pipelines.face_prior import Face
 from pipelines.images import Pixels, write_atomically
 from pipelines.inference import MINIMUM_SIZE
+from pipelines.known_faces import known_faces
 from pipelines.onnx_engine import OnnxWeights
 from pipelines.progress import Progress, SilentProgress
 from pipelines.runtimes import resolve_compute, runtime_mistakes
 from pipelines.scoring import PhotoScore, Scores, score_mask, summarise
 from pipelines.store import SPLITS, Store, open_store
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +140,7 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
         engine = make_engine(weights, device=device, dtype=dtype, size=size)
         for store, indices in zip(stores, chosen, strict=True):
             scores: list[PhotoScore] = []
-            faces = _faces(store, indices, weights)
+            faces = _faces(store, indices, weights, split=options.split)
             for (sample, photo, mask), face in zip(store.photos(indices), faces, strict=True):
                 scores.append(score_mask(_probability(engine, photo, face), mask))
                 rows.append(_row(name, store.path, sample, scores[-1]))
@@ -175,18 +173,13 @@ def _warn_of_zero_prior(weights: Weights | OnnxWeights) -> None:
         )
 
 
-def _faces(store: Store, indices: list[int], weights: Weights | OnnxWeights) -> list[Face | None]:
+def _faces(
+    store: Store, indices: list[int], weights: Weights | OnnxWeights, *, split: str
+) -> list[Face | None]:
     """Return the faces of photos for a network that looks at them, else nothing but None."""
     if isinstance(weights, OnnxWeights) or not MODELS[weights.info.model].face_prior:
         return [None] * len(indices)
-    faces = store.faces(indices)
-    if not any(faces):
-        logger.warning(
-            "%s: no landmarks, so that the position and shape channels of %s are zero",
-            store.path,
-            weights.info.model,
-        )
-    return faces
+    return known_faces(store, indices, split=split)
 
 
 def _probability(engine: Engine, photo: Pixels, face: Face | None) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.affine import AffineMap, compose, mirroring
+from pipelines.affine import AffineMap, compose
 from pipelines.images import Pixels
 
 FARTHEST = 4.0
@@ -29,11 +29,15 @@ class ReferenceFrame:
             0-255. Nobody is beyond it.
         centre: x and y of the reference face in pixels.
         size: Of the reference face in pixels: the unit of the position channels.
+        mirror: Map that brings the landmarks of the reference face closest to those that they
+            become in a mirror image. Faces are turned and uneven, hence no plain exchange of left
+            and right.
     """
 
     mean_mask: Pixels
     centre: tuple[float, float]
     size: float
+    mirror: AffineMap
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,7 +63,7 @@ class Face:
         """
         alignment = compose(self.alignment, to_picture)
         if np.linalg.det(to_picture[:, :2]) < 0:
-            alignment = compose(mirroring(self.frame.centre[0]), alignment)
+            alignment = compose(self.frame.mirror, alignment)
         return replace(self, alignment=alignment)
 
 

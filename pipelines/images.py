@@ -5,6 +5,7 @@ and knows orientation, palettes and colour profiles. OpenCV resizes and writes, 
 """
 
 import os
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from pipelines.errors import PhotoError
+from pipelines.errors import MissingFileError, PhotoError
 
 Pixels = NDArray[np.uint8]
 ImageFormat = Literal["png", "jpg", "webp"]
@@ -88,16 +89,20 @@ def read_bytes(path: Path) -> bytes:
     """Read a whole file.
 
     Raises:
-        PhotoError: It does not exist, may not be read, is no regular file, is empty, or is larger
-            than `MAX_FILE_BYTES`.
+        MissingFileError: It does not exist.
+        PhotoError: It may not be read, is no regular file, is empty, or is larger than
+            `MAX_FILE_BYTES`.
     """
     try:
-        if not path.is_file():
-            raise PhotoError("no such file" if not path.exists() else "not a regular file")
-        size = path.stat().st_size
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise PhotoError("not a regular file")
+        size = status.st_size
         if size > MAX_FILE_BYTES:
             raise PhotoError(f"too large: {size:,} bytes, the limit is {MAX_FILE_BYTES:,}")
         content = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingFileError("no such file") from error
     except OSError as error:
         raise PhotoError(f"cannot be read: {error.strerror or error}") from error
     if not content:

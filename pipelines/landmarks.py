@@ -9,12 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
-from pipelines.errors import PhotoError
+from pipelines.affine import fit
+from pipelines.errors import MissingFileError, PhotoError
 from pipelines.face_prior import ReferenceFrame
 from pipelines.images import Pixels, read_bytes
 
 LANDMARKS = 49
 """Landmarks of one face: brows, nose, eyes and mouth."""
+
+_MIRRORED_PARTS = (
+    (9, 8, 7, 6, 5, 4, 3, 2, 1, 0),  # brows
+    (10, 11, 12, 13, 18, 17, 16, 15, 14),  # ridge of the nose, and below it
+    (28, 27, 26, 25, 30, 29, 22, 21, 20, 19, 24, 23),  # eyes, each from its left corner round
+    (37, 36, 35, 34, 33, 32, 31, 42, 41, 40, 39, 38),  # outer lips
+    (45, 44, 43, 48, 47, 46),  # inner lips
+)
+MIRRORED = np.concatenate(_MIRRORED_PARTS)
+"""Which landmark each one becomes in a mirror image."""
 
 Landmarks = NDArray[np.float64]
 """x and y in pixels of the upright photo, (49, 2)."""
@@ -52,10 +63,10 @@ class ReferenceFace:
     @property
     def frame(self) -> ReferenceFrame:
         """Its frame, with centre and size as its landmarks have it."""
-        # The mean, because about it the mirror image of a face comes closest to the face.
         x, y = self.landmarks.mean(axis=0).tolist()
         size = float(np.ptp(self.landmarks, axis=0).max())
-        return ReferenceFrame(mean_mask=self.mean_mask, centre=(x, y), size=size)
+        mirror = fit(self.landmarks, self.landmarks[MIRRORED])
+        return ReferenceFrame(mean_mask=self.mean_mask, centre=(x, y), size=size, mirror=mirror)
 
     @property
     def sha256(self) -> str:
@@ -73,10 +84,12 @@ def read_landmarks(path: Path | None) -> LandmarkFile:
     Paper is silent: where there are several faces, the largest counts, since a portrait is of it
     and the small ones are often none at all.
     """
-    if path is None or not path.exists():
+    if path is None:
         return LandmarkFile()
     try:
         content = read_bytes(path)
+    except MissingFileError:
+        return LandmarkFile()
     except PhotoError as error:
         return LandmarkFile(problem=f"{path}: {error}")
     sha256 = hashlib.sha256(content).hexdigest()

@@ -9,7 +9,7 @@ import json
 import logging
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -22,6 +22,7 @@ from pipelines.locks import exclusive
 from pipelines.parallel import Pool, open_pool
 from pipelines.prepare_options import PrepareOptions, PrepareSummary
 from pipelines.progress import Progress, SilentProgress
+from pipelines.schema import REFERENCE_ATTRIBUTE
 from pipelines.shards import make_shard
 from pipelines.sources import Sample, discover_samples, reference_face
 from pipelines.sources.crops import add_crops
@@ -72,12 +73,15 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
         open_pool(workers=options.workers, scheduler=options.scheduler) as pool,
     ):
         rows = settle(samples, _examine_all(samples, pool, progress), options.split)
-        summary = _summarise(rows, source_format, started)
+        summary = _summarise(rows, source_format, reference, started)
         _warn_of_flat_masks(rows)
         _tell_of_landmarks(rows, reference)
         if options.check:
             return summary
         _refuse_failures(summary, options)
+        if reference is not None and _is_without_faces(options, rows):
+            reference = None
+            summary = replace(summary, faces=0)
         fingerprint = _fingerprint(options, rows, reference)
         if not _is_current(options, fingerprint):
             chosen = [
@@ -89,7 +93,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
             _write_store(chosen, options, attributes, reference, pool=pool, progress=progress)
         report = "".join(json.dumps(asdict(row)) + "\n" for row in rows)
         write_atomically(report_path(options.dataset), report.encode())
-    return _summarise(rows, source_format, started)
+    return replace(summary, seconds=_seconds_since(started))
 
 
 def report_path(dataset: Path) -> Path:
@@ -114,7 +118,9 @@ def _tell_of_landmarks(rows: list[ReportRow], reference: ReferenceFace | None) -
     if reference is None:
         return
     stored = [row for row in rows if row.status == "stored"]
-    logger.info("%d of %d have landmarks", sum(bool(row.faces) for row in stored), len(stored))
+    found = sum(bool(row.faces) for row in stored)
+    level = logging.INFO if found or not stored else logging.WARNING
+    logger.log(level, "%d of %d have landmarks", found, len(stored))
     damaged = [row.reason for row in stored if row.reason]
     if damaged:
         logger.warning("%d of %d are %s", len(damaged), len(stored), damaged[0])
@@ -132,9 +138,16 @@ def _examine_all(samples: list[Sample], pool: Pool, progress: Progress) -> list[
     return [rows[position] for position in range(len(samples))]
 
 
-def _summarise(rows: list[ReportRow], source_format: str, started: float) -> PrepareSummary:
+def _seconds_since(started: float) -> float:
+    return round(perf_counter() - started, 3)
+
+
+def _summarise(
+    rows: list[ReportRow], source_format: str, reference: ReferenceFace | None, started: float
+) -> PrepareSummary:
     statuses = Counter(row.status for row in rows)
-    splits = Counter(row.split for row in rows if row.status == "stored")
+    stored = [row for row in rows if row.status == "stored"]
+    splits = Counter(row.split for row in stored)
     return PrepareSummary(
         discovered=len(rows),
         stored=statuses["stored"],
@@ -142,7 +155,8 @@ def _summarise(rows: list[ReportRow], source_format: str, started: float) -> Pre
         missing=statuses["missing"],
         failed=statuses["failed"],
         splits={name: splits[name] for name in SPLITS},
-        seconds=round(perf_counter() - started, 3),
+        faces=0 if reference is None else sum(bool(row.faces) for row in stored),
+        seconds=_seconds_since(started),
         format=source_format,
         problems=tuple(row for row in rows if row.status != "stored"),
     )
@@ -177,6 +191,21 @@ def _fingerprint(
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
+def _is_without_faces(options: PrepareOptions, rows: list[ReportRow]) -> bool:
+    """Tell whether a store is there that lacks nothing but the faces of its photos.
+
+    It was made by a banet that kept none, or before the reference face lay in the source.
+    """
+    if not options.dataset.exists() or options.force:
+        return False
+    attributes = open_store(options.dataset).attributes
+    without_faces = _fingerprint(options, rows, None)
+    if REFERENCE_ATTRIBUTE in attributes or attributes.get("fingerprint") != without_faces:
+        return False
+    logger.info("%s: has no faces; --force adds them", options.dataset)
+    return True
+
+
 def _is_current(options: PrepareOptions, fingerprint: str) -> bool:
     """Tell whether the store is there already; refuse to replace another one without --force."""
     if not options.dataset.exists() or options.force:
@@ -197,7 +226,7 @@ def _attributes(
         **options.stored_parameters(),
         "source": options.source.name,
         "format": summary.format,
-        "counts": {"stored": summary.stored, **summary.splits},
+        "counts": {"stored": summary.stored, **summary.splits, "faces": summary.faces},
         "licence": _licence_text(options.source),
         "fingerprint": fingerprint,
     }

@@ -90,7 +90,11 @@ class PrepareOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareSummary:
-    """The accounting of one run; `discovered` is the sum of the four statuses."""
+    """The accounting of one run; `discovered` is the sum of the four statuses.
+
+    Attributes:
+        faces: How many of the stored samples have landmarks in the dataset.
+    """
 
     discovered: int
     stored: int
@@ -98,6 +102,7 @@ class PrepareSummary:
     missing: int
     failed: int
     splits: dict[str, int]
+    faces: int
     seconds: float
     format: str
     problems: tuple[ReportRow, ...]

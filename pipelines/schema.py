@@ -1,6 +1,12 @@
 """What a dataset store is made of."""
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipelines.face_prior import ReferenceFrame
+from pipelines.images import Pixels
 
 SCHEMA = "banet-dataset"
 SCHEMA_VERSION = 1
@@ -39,6 +45,31 @@ the reference frame, see `face_prior`; NaN where the landmarks of a sample are n
 
 MEAN_MASK = "mean_mask"
 """The array (h, w), uint8, of such a store that is not one of samples. What else describes the
-reference frame is in the attribute `REFERENCE`."""
+reference frame is in the attribute `REFERENCE_ATTRIBUTE`."""
 
-REFERENCE = "reference_face"
+REFERENCE_ATTRIBUTE = "reference_face"
+
+
+def reference_attribute(frame: ReferenceFrame) -> dict[str, Any]:
+    """Return the attribute that describes a reference frame, JSON-serialisable."""
+    return {"centre": list(frame.centre), "size": frame.size, "mirror": frame.mirror.tolist()}
+
+
+def reference_frame(attribute: Any, mean_mask: Pixels) -> ReferenceFrame:
+    """Return the reference frame that an attribute and the mean mask describe.
+
+    Raises:
+        ValueError: They describe none.
+    """
+    try:
+        centre, size, mirror = (
+            np.asarray(attribute[key], np.float64) for key in ("centre", "size", "mirror")
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError("centre, size or mirror is missing or no number") from error
+    if (centre.shape, size.shape, mirror.shape, mean_mask.ndim) != ((2,), (), (2, 3), 2):
+        raise ValueError("centre, size, mirror or mean mask of a wrong shape")
+    if not all(np.isfinite(each).all() for each in (centre, size, mirror)) or size <= 0:
+        raise ValueError("centre, size or mirror is not finite, or the size not positive")
+    x, y = centre.tolist()
+    return ReferenceFrame(mean_mask=mean_mask, centre=(x, y), size=float(size), mirror=mirror)

@@ -29,10 +29,12 @@ from pipelines.schema import (
     ARRAYS,
     FACE_ARRAYS,
     MEAN_MASK,
-    REFERENCE,
+    REFERENCE_ATTRIBUTE,
     SCHEMA,
     SCHEMA_VERSION,
     ArraySpec,
+    reference_attribute,
+    reference_frame,
 )
 
 ASIDE_SUFFIX = ".partial"
@@ -123,21 +125,25 @@ class Store:
         return set(self._read("sha256")[self.indices(split)].tolist())
 
     def _reference(self) -> ReferenceFrame | None:
-        if REFERENCE not in self.attributes:
+        if REFERENCE_ATTRIBUTE not in self.attributes:
             return None
-        facts = self.attributes[REFERENCE]
-        return ReferenceFrame(
-            mean_mask=self._read(MEAN_MASK), centre=tuple(facts["centre"]), size=facts["size"]
-        )
+        mean_mask = self._read(MEAN_MASK)
+        try:
+            return reference_frame(self.attributes[REFERENCE_ATTRIBUTE], mean_mask)
+        except ValueError as error:
+            raise self._damaged(REFERENCE_ATTRIBUTE, error) from error
 
     def _read(self, name: str, index: int | slice = slice(None)) -> NDArray[Any]:
         try:
             return np.asarray(self._group[name][index])  # type: ignore[index] # not for groups
         except Exception as error:  # codecs raise nearly anything over damaged chunks
-            raise StoreError(
-                f"{self.path}: {name!r} is damaged ({error}); copy the dataset again from where it "
-                "came, or prepare it again with --force"
-            ) from error
+            raise self._damaged(name, error) from error
+
+    def _damaged(self, name: str, error: Exception) -> StoreError:
+        return StoreError(
+            f"{self.path}: {name!r} is damaged ({error}); copy the dataset again from where it "
+            "came, or prepare it again with --force"
+        )
 
 
 def open_store(path: Path) -> Store:
@@ -160,7 +166,10 @@ def open_store(path: Path) -> Store:
             f"{path}: dataset of schema version {version}, this banet reads up to "
             f"{SCHEMA_VERSION}; upgrade banet or prepare the dataset again"
         )
-    expected = [*_sample_arrays(group), *([MEAN_MASK] if REFERENCE in group.attrs else [])]
+    expected = [
+        *_sample_arrays(group),
+        *([MEAN_MASK] if REFERENCE_ATTRIBUTE in group.attrs else []),
+    ]
     missing = [name for name in expected if not _is_whole(group, name)]
     if missing:
         raise StoreError(
@@ -171,7 +180,7 @@ def open_store(path: Path) -> Store:
 
 
 def _sample_arrays(group: zarr.Group) -> dict[str, ArraySpec]:
-    return ARRAYS | FACE_ARRAYS if REFERENCE in group.attrs else ARRAYS
+    return ARRAYS | FACE_ARRAYS if REFERENCE_ATTRIBUTE in group.attrs else ARRAYS
 
 
 def _is_whole(group: zarr.Group, name: str) -> bool:
@@ -264,7 +273,7 @@ def write_shard(folder: Path, start: int, samples: list[StoredSample]) -> None:
 
 
 def _write_reference(group: zarr.Group, reference: ReferenceFrame) -> None:
-    group.attrs[REFERENCE] = {"centre": list(reference.centre), "size": reference.size}
+    group.attrs[REFERENCE_ATTRIBUTE] = reference_attribute(reference)
     # Axes of its own: those of the other arrays have other lengths.
     axes = ("reference_y", "reference_x")
     group.create_array(MEAN_MASK, data=reference.mean_mask, dimension_names=axes)

@@ -1,6 +1,5 @@
 """The datasets of a training run, in memory."""
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +10,8 @@ from typing import Any, NamedTuple
 from pipelines.errors import InputError
 from pipelines.face_prior import Face
 from pipelines.images import Pixels
+from pipelines.known_faces import known_faces
 from pipelines.store import Store, open_store
-
-logger = logging.getLogger(__name__)
 
 
 class LabelledPhoto(NamedTuple):
@@ -124,13 +122,7 @@ def _names(paths: list[Path]) -> dict[Path, str]:
 
 def _photos(store: Store, split: str, *, faces: bool) -> Photos:
     indices = store.indices(split)
-    found = store.faces(indices) if faces else [None] * len(indices)
-    if faces and not any(found):
-        logger.warning(
-            "%s: no landmarks for the split %r, so that its position and shape channels are zero",
-            store.path,
-            split,
-        )
+    found = known_faces(store, indices, split=split) if faces else [None] * len(indices)
     return [
         LabelledPhoto(photo, mask, face)
         for (_, photo, mask), face in zip(store.photos(indices), found, strict=True)

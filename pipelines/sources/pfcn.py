@@ -13,15 +13,17 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
-from pipelines.errors import InputError, PhotoError
+from pipelines.errors import InputError, MissingFileError, PhotoError
 from pipelines.images import Pixels, decode_mask, read_bytes
 from pipelines.landmarks import ReferenceFace, read_landmarks
 from pipelines.sources.sample import Sample
 
 LISTS = {"train": "trainlist", "test": "testlist"}
 
-REFERENCE = "00047"
+REFERENCE_PHOTO = "00047"
 """The photo whose face the dataset's authors align all others with."""
+
+_REMEDY = "copy it again from where the dataset came, make it readable, or prepare without it"
 
 logger = logging.getLogger(__name__)
 
@@ -54,30 +56,31 @@ def reference_face(root: Path) -> ReferenceFace | None:
     Raises:
         InputError: Its landmarks or the mean mask are there and cannot be used.
     """
-    path = root / "images_tracker" / f"{REFERENCE}.mat"
-    if not path.exists():
+    path = root / "images_tracker" / f"{REFERENCE_PHOTO}.mat"
+    found = read_landmarks(path)
+    if found.faces is None and not found.problem:
         logger.warning(
             "%s is not there: without the landmarks of the reference face no sample gets a face "
             "alignment",
             path,
         )
         return None
-    found = read_landmarks(path)
     if found.points is None:
-        raise InputError(found.problem or f"{path}: holds no landmarks of the reference face")
+        problem = found.problem or f"{path}: holds no landmarks of the reference face"
+        raise InputError(f"{problem}; {_REMEDY}")
     return ReferenceFace(landmarks=found.points, mean_mask=_mean_mask(root / "meanmask.png"))
 
 
 def _mean_mask(path: Path) -> Pixels:
-    if not path.exists():
-        logger.warning("%s is not there: the shape channel of all samples is zero", path)
-        return np.zeros((1, 1), np.uint8)
     try:
         mean_mask = decode_mask(read_bytes(path))
+    except MissingFileError:
+        logger.warning("%s is not there: the shape channel of all samples is zero", path)
+        return np.zeros((1, 1), np.uint8)
     except PhotoError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {error}; {_REMEDY}") from error
     if mean_mask.dtype != np.uint8:
-        raise InputError(f"{path}: 16-bit grey, expected 8-bit")
+        raise InputError(f"{path}: 16-bit grey, expected 8-bit; {_REMEDY}")
     return mean_mask.astype(np.uint8)
 
 

@@ -7,18 +7,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.io import savemat
 
-from pipelines.landmarks import LANDMARKS
-
-PAIRS = LANDMARKS // 2
-
-MIRRORED = np.r_[PAIRS : 2 * PAIRS, :PAIRS, 2 * PAIRS]
-"""Which landmark of `symmetric_face` each one becomes in a mirror image."""
+from pipelines.landmarks import LANDMARKS, MIRRORED
 
 
 def symmetric_face(x: float, y: float, *, size: float = 20.0) -> NDArray[np.float64]:
-    """Return landmarks (49, 2) about (x, y): those of the right, of the left, one on the axis."""
-    right = np.random.default_rng(0).uniform((0.05, -0.5), (0.5, 0.5), (PAIRS, 2))
-    face = np.concatenate((right, right * (-1, 1), [(0.0, 0.1)]))
+    """Return landmarks (49, 2) about (x, y) that the vertical line through it mirrors."""
+    numbers = np.arange(LANDMARKS)
+    one_side = np.random.default_rng(0).uniform((0.05, -0.5), (0.5, 0.5), (LANDMARKS, 2))
+    face = one_side[np.minimum(numbers, MIRRORED)]
+    face[:, 0] *= np.sign(numbers - MIRRORED)
     face[:, 1] -= face[:, 1].mean()
     return face * size + (x, y)
 

@@ -2,18 +2,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from faces import MIRRORED, symmetric_face
+from faces import symmetric_face
 
 from pipelines.affine import apply, compose, fit, invert, shift
 from pipelines.augment import Augmentation, TrainingView, augment
 from pipelines.face_prior import FARTHEST, Face, ReferenceFrame, face_prior
-from pipelines.landmarks import ReferenceFace
+from pipelines.landmarks import MIRRORED, ReferenceFace
 
 STILL = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 REFERENCE = ReferenceFace(
     landmarks=symmetric_face(50, 40),
     mean_mask=np.random.default_rng(0).integers(0, 256, (90, 100), dtype=np.uint8),
 )
+TILTED = replace(
+    REFERENCE,
+    landmarks=apply(np.array([[0.9, -0.4, 25.0], [0.3, 1.1, -8.0]]), symmetric_face(40, 30)),
+)
+"""Turned and skewed, as a head that does not face the camera."""
 
 
 def view_of(photo: np.ndarray, *, seed: int, flip: float) -> TrainingView:
@@ -32,7 +37,7 @@ def test_channels_by_hand() -> None:
     """The picture is the reference frame from (2, 1) on, at half its size."""
     mean_mask = np.zeros((8, 10), np.uint8)
     mean_mask[3, 4] = 51
-    frame = ReferenceFrame(mean_mask=mean_mask, centre=(4.0, 3.0), size=4.0)
+    frame = ReferenceFrame(mean_mask=mean_mask, centre=(4.0, 3.0), size=4.0, mirror=STILL)
     alignment = np.array([[2.0, 0.0, 2.0], [0.0, 2.0, 1.0]])
     prior = face_prior(Face(alignment=alignment, frame=frame), height=2, width=3)
     assert prior.dtype == np.float32
@@ -61,9 +66,12 @@ def test_centre_and_size_are_those_of_the_landmarks() -> None:
     assert frame.size == pytest.approx(np.ptp(REFERENCE.landmarks, axis=0).max())
 
 
+@pytest.mark.parametrize("reference", [REFERENCE, TILTED], ids=["upright", "tilted"])
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("flip", [0.0, 1.0])
-def test_channels_of_a_view_are_those_that_its_landmarks_give(seed: int, flip: float) -> None:
+def test_channels_of_a_view_are_those_that_its_landmarks_give(
+    reference: ReferenceFace, seed: int, flip: float
+) -> None:
     """Turned, resized and mirrored; a mirror image turns right landmarks into left ones."""
     landmarks = apply(np.array([[0.7, 0.1, 60.0], [-0.2, 0.9, 80.0]]), symmetric_face(40, 50))
     landmarks += np.random.default_rng(seed).normal(0, 0.5, landmarks.shape)
@@ -71,8 +79,8 @@ def test_channels_of_a_view_are_those_that_its_landmarks_give(seed: int, flip: f
     seen = apply(invert(view.to_photo), landmarks)
     if flip:
         seen = seen[MIRRORED]
-    found = Face(alignment=fit(seen, REFERENCE.landmarks), frame=REFERENCE.frame)
-    of_photo = replace(found, alignment=fit(landmarks, REFERENCE.landmarks))
+    found = Face(alignment=fit(seen, reference.landmarks), frame=reference.frame)
+    of_photo = replace(found, alignment=fit(landmarks, reference.landmarks))
     expected = face_prior(found, height=60, width=45)
     prior = face_prior(of_photo.in_view(view.to_photo), height=60, width=45)
     assert prior == pytest.approx(expected, abs=1e-5)

@@ -3,9 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faces import symmetric_face, write_landmarks
+from permissions import close_folder
 from scipy.io import savemat
 
-from pipelines.landmarks import read_landmarks
+from pipelines.landmarks import MIRRORED, read_landmarks
 
 
 def test_landmarks_come_back_as_they_were_written(tmp_path: Path) -> None:
@@ -30,6 +31,25 @@ def test_photo_without_a_found_face_has_none_and_no_problem(tmp_path: Path) -> N
 def test_absent_file_is_no_problem(path: Path | None) -> None:
     found = read_landmarks(path)
     assert (found.points, found.faces, found.sha256, found.problem) == (None, None, "", "")
+
+
+def test_folder_that_may_not_be_searched_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_landmarks(tmp_path, 1, symmetric_face(30, 40))
+    close_folder(monkeypatch, path.parent)
+    found = read_landmarks(path)
+    assert found.points is None
+    assert "00001.mat: cannot be read: Permission denied" in found.problem
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(0, 9), (10, 10), (14, 18), (19, 28), (23, 30), (31, 37), (38, 42), (48, 46)]
+)
+def test_mirrored_landmarks_come_in_pairs(one: int, other: int) -> None:
+    """Outer ends of the brows, ridge, nostrils, eyes, corners of the mouth, lips."""
+    assert (MIRRORED[one], MIRRORED[other]) == (other, one)
+    assert sorted(MIRRORED) == list(range(49))
 
 
 @pytest.mark.parametrize(

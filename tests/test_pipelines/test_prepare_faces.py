@@ -3,18 +3,21 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
-from faces import MIRRORED, symmetric_face, write_landmarks, write_reference
+from faces import symmetric_face, write_landmarks, write_reference
+from permissions import close_folder
 from PIL import Image
 from scipy.io import savemat
 
-from pipelines.affine import AffineMap, apply, fit, invert, mirroring
+from pipelines.affine import AffineMap, apply, fit, invert
 from pipelines.errors import InputError, StoreError
 from pipelines.face_prior import face_prior
+from pipelines.landmarks import MIRRORED
 from pipelines.prepare import PrepareOptions, prepare, report_path
 from pipelines.store import Store, open_store
 
@@ -104,7 +107,7 @@ def test_crop_takes_its_landmarks_along(faces_folder: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("turn", "to_first", "order"),
     [
-        (np.fliplr, mirroring((90 - 1) / 2), MIRRORED),
+        (np.fliplr, np.array([[-1.0, 0.0, 89.0], [0.0, 1.0, 0.0]]), MIRRORED),
         # The first row of the turned photo is the last column of the photo.
         (np.rot90, np.array([[0.0, -1.0, 89.0], [1.0, 0.0, 0.0]]), np.arange(49)),
     ],
@@ -190,6 +193,64 @@ def test_useless_references_are_named(faces_folder: Path, tmp_path: Path) -> Non
     reference.write_bytes(b"broken")
     with pytest.raises(InputError, match=r"00047\.mat: damaged MATLAB file"):
         prepare(options(faces_folder, tmp_path / "out.zarr"))
+
+
+def test_reference_that_may_not_be_read_ends_the_run_with_a_remedy(
+    faces_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close_folder(monkeypatch, faces_folder / "images_tracker")
+    with pytest.raises(InputError, match=r"00047\.mat: cannot be read: .*make it readable"):
+        prepare(options(faces_folder, tmp_path / "out.zarr"))
+
+
+def test_summary_and_dataset_count_the_samples_with_landmarks(
+    faces_folder: Path, tmp_path: Path
+) -> None:
+    summary = prepare(options(faces_folder, tmp_path / "out.zarr"))
+    assert summary.as_json()["faces"] == 1
+    assert open_store(tmp_path / "out.zarr").attributes["counts"]["faces"] == 1
+
+
+def test_dataset_without_any_landmarks_is_warned_of(
+    faces_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (faces_folder / "images_tracker" / "00001.mat").unlink()
+    assert prepare(options(faces_folder, tmp_path / "out.zarr")).faces == 0
+    warnings = [each.message for each in caplog.records if each.levelname == "WARNING"]
+    assert "0 of 2 have landmarks" in warnings
+
+
+def test_store_made_before_there_were_faces_is_current(
+    faces_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    chosen = options(faces_folder, tmp_path / "out.zarr")
+    reference = faces_folder / "images_tracker" / "00047.mat"
+    trackers = reference.read_bytes()
+    reference.unlink()
+    prepare(chosen)
+    reference.write_bytes(trackers)
+    caplog.set_level("INFO")
+    assert prepare(chosen).faces == 0
+    assert "out.zarr: has no faces; --force adds them" in caplog.text
+    assert open_store(chosen.dataset).reference is None
+    with pytest.raises(StoreError, match="with other options"):
+        prepare(replace(chosen, size=80))
+    assert prepare(replace(chosen, force=True)).faces == 1
+    assert open_store(chosen.dataset).reference is not None
+
+
+@pytest.mark.parametrize(
+    "damage", [{"centre": [1.0]}, {"size": 0}, {"size": "a"}, {"mirror": None}]
+)
+def test_damaged_description_of_the_reference_is_named(
+    faces_folder: Path, tmp_path: Path, damage: dict[str, object]
+) -> None:
+    dataset = tmp_path / "out.zarr"
+    prepare(options(faces_folder, dataset))
+    attributes = zarr.open_group(dataset, mode="r+").attrs
+    attributes["reference_face"] = attributes["reference_face"] | damage
+    with pytest.raises(StoreError, match="'reference_face' is damaged"):
+        open_store(dataset)
 
 
 @pytest.mark.parametrize("changed", ["00001", "00047", "mean mask"])

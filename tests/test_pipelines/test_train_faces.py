@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import zarr
 from faces import symmetric_face, write_landmarks, write_reference
 from PIL import Image
 from scipy.io import savemat
@@ -122,8 +123,10 @@ def test_prior_of_a_batch_lies_on_its_people(with_faces: Path) -> None:
     for batch in BatchSource(data.training, recipe, seed=0).batches(0, threads=1):
         assert batch.prior is not None
         assert batch.prior.shape == batch.image.shape
+        assert batch.prior.dtype == torch.float16
         moved = batch.on(torch.device("cpu"))
         assert moved.prior is not None
+        assert moved.prior.dtype == torch.float32
         agrees = (moved.prior[:, 2:] > 0.5) == (moved.mask > 0.5)
         assert agrees[moved.valid > 0].float().mean() > 0.95
 
@@ -155,7 +158,19 @@ def test_evaluation_without_landmarks_gives_zeros_and_says_so(
     prepared: Path, believing: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert scored(prepared, believing).results[0].scores.portrait_iou == 0
-    assert f"no landmarks, so that the position and shape channels of {MODEL}" in caplog.text
+    assert "no landmarks for the split 'all'" in caplog.text
+
+
+def test_empty_mean_mask_is_said(
+    with_faces: Path, believing: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    zarr.open_group(with_faces, mode="r+")["mean_mask"][:] = 0
+    load_training_data([with_faces], faces=True)
+    scored(with_faces, believing)
+    for split in ("train", "val", "all"):
+        assert (
+            f"mean mask is empty, so that the shape channel of the split {split!r}" in caplog.text
+        )
 
 
 def test_segment_knows_no_landmarks(believing: str, photos: Path) -> None:

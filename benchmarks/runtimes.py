@@ -22,6 +22,7 @@ import torch
 import typer
 
 from models import ProbabilityNetwork
+from pipelines.allocator import keep_freed_memory
 from pipelines.checkpoints import Weights, load_weights
 from pipelines.devices import Precision, autocast
 from pipelines.errors import BanetError
@@ -206,6 +207,7 @@ def main(
     """Compare torch and ONNX Runtime on this machine's CPU."""
     loaded = _load(weights)
     content = export_weights(loaded)
+    keep_freed_memory()  # as `banet segment` does
     default_threads = torch.get_num_threads()
     timings = latencies(loaded, content, repeats, compiled=compiled)
     torch.set_num_threads(default_threads)

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -85,14 +85,13 @@ def test_auto_compares_single_and_half_precision(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("faster", [0, 1])
-def test_the_faster_precision_is_kept(faster: int) -> None:
-    candidates = [lambda: 1.0, lambda: 1.0]
-    candidates[faster] = lambda: 0.5
-
-    def clock(work: Callable[[], float], times: int) -> float:
-        return work() * times
-
-    assert module._fastest(candidates, clock) is candidates[faster]
+def test_every_network_is_kept_in_its_faster_precision(faster: int) -> None:
+    candidates = [SimpleNamespace(name=name) for name in ("one", "one", "other")]
+    latencies = [[0.5, 2.0, 2.0], [0.5, 2.0, 2.0], [1.0, 1.0, 1.0]]
+    latencies[faster] = [9.0, 1.0, 1.0]
+    kept, samples = module._fastest(candidates, latencies)
+    assert kept == [candidates[faster], candidates[2]]
+    assert samples == [latencies[faster], latencies[2]]
 
 
 def test_threads_are_what_they_were_afterwards() -> None:

@@ -35,7 +35,7 @@ from pipelines.evaluate import EvaluateOptions, evaluate
 from pipelines.images import write_atomically
 from pipelines.locks import exclusive
 from pipelines.recipes import load_recipe
-from pipelines.store import open_store
+from pipelines.store import Store, open_store
 from pipelines.train import TrainOptions, train
 
 HERE = Path(__file__).parent
@@ -181,13 +181,13 @@ def _facts(cell: Cell, datasets: list[Path]) -> dict[str, Any]:
         "datasets": [path.stem for path in datasets],
         "photos_sha256": _sha256(photos),
         "recipe_sha256": _sha256(recipe),
-        "faces": sum(
-            face is not None
-            for store in stores
-            for face in store.faces(store.indices("train"))
-            if MODELS[cell.model].face_prior
-        ),
+        "faces": _count_faces(stores) if MODELS[cell.model].face_prior else 0,
     }
+
+
+def _count_faces(stores: list[Store]) -> int:
+    faces = (face for store in stores for face in store.faces(store.indices("train")))
+    return sum(face is not None for face in faces)
 
 
 def _sha256(content: object) -> str:

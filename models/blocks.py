@@ -72,12 +72,13 @@ class Bottleneck(nn.Module):
 class GlobalMean(nn.Module):
     """Mean over height and width: (B, C, H, W) to (B, C, 1, 1).
 
-    A product with ones instead of `nn.AdaptiveAvgPool2d`, for which a CPU first copies features
-    in half precision to float32.
+    In bfloat16 by a product with ones, since a CPU otherwise copies all features to float32 first.
     """
 
     def forward(self, features: Tensor) -> Tensor:
         """Average."""
+        if features.dtype is not torch.bfloat16:  # in float16 the sum over a photo overflows
+            return features.mean(dim=(2, 3), keepdim=True)
         pixels = _pixels(features)
         ones = pixels.new_ones(1, 1, 1).expand(len(pixels), 1, pixels.shape[1])
         return (ones @ pixels).transpose(1, 2).unsqueeze(3) / pixels.shape[1]

@@ -1,52 +1,29 @@
-"""Training batches: held in memory, augmented ahead of the training step in threads."""
+"""Training batches: pure functions of seed and iteration, made on the device that trains."""
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from pipelines.augment import TrainingView, augment
-from pipelines.face_prior import Face, face_prior
+from pipelines.augmentation.photos import TrainingPhoto
+from pipelines.augmentation.plan import SamplePlan, plan_sample
+from pipelines.augmentation.render import Batch, background_warps, render
+from pipelines.augmentation.warp import Views, Warp, warp_on_host
 from pipelines.inference import limit_threads
 from pipelines.recipes import Recipe, Stage
-from pipelines.trainingdata import LabelledPhoto, TrainingSet
-
-PREFETCHED_PER_THREAD = 2
+from pipelines.trainingdata import TrainingSet
 
 
-class Batch(NamedTuple):
-    """What a training step needs, as small as it can travel to a device.
+class _Drawn(NamedTuple):
+    """What the host contributes to a batch."""
 
-    Attributes:
-        image: RGB, (B, 3, H, W) uint8 in channels-last strides.
-        mask: (B, 1, H, W) uint8, 0-255.
-        boundary: (B, 1, H, W) uint8 in {0, 1}.
-        valid: (B, 1, H, W) uint8, 0 beyond the frame of the photo.
-        prior: Position and shape channels, (B, 3, H, W) float16 in channels-last strides, zero
-            for photos without a known face; None if no photo has one. Rounding moves a pixel by
-            at most a thousandth of a face.
-    """
-
-    image: Tensor
-    mask: Tensor
-    boundary: Tensor
-    valid: Tensor
-    prior: Tensor | None = None
-
-    def on(self, device: torch.device) -> "Batch":
-        """Move to a device and convert to float32; image and mask come to lie in [0, 1]."""
-        planes = [each for each in self if each is not None]
-        if device.type == "cuda":
-            moved = [each.pin_memory().to(device, non_blocking=True) for each in planes]
-        else:
-            moved = [each.to(device) for each in planes]
-        image, mask, *others = (each.float() for each in moved)
-        return Batch(image / 255, mask / 255, *others)
+    plans: list[SamplePlan]
+    views: Views
+    backgrounds: Views
 
 
 class BatchSource:
@@ -59,55 +36,96 @@ class BatchSource:
         datasets: What to draw from.
         recipe: Says how, stage by stage.
         seed: Of all randomness.
+        device: Where the batches are made.
     """
 
-    def __init__(self, datasets: list[TrainingSet], recipe: Recipe, *, seed: int) -> None:
-        self._datasets = datasets
+    def __init__(
+        self, datasets: list[TrainingSet], recipe: Recipe, *, seed: int, device: torch.device
+    ) -> None:
+        self._photos: list[TrainingPhoto] = list(
+            chain.from_iterable(dataset.photos for dataset in datasets)
+        )
+        ends = np.cumsum([len(dataset.photos) for dataset in datasets])
+        self._ranges = [
+            range(end - len(dataset.photos), end)
+            for end, dataset in zip(ends.tolist(), datasets, strict=True)
+        ]
+        self._backgrounds = [index for index, photo in enumerate(self._photos) if photo.empty]
         self._recipe = recipe
         self._seed = seed
+        self._generator = torch.Generator(device)
+        self.device = device
 
-    def batches(self, first: int, *, threads: int) -> Iterator[Batch]:
-        """Yield the batches from iteration `first` to the end, made ahead in `threads` threads."""
-        with ThreadPoolExecutor(
-            threads, thread_name_prefix="augment", initializer=limit_threads, initargs=(1,)
-        ) as executor:
-            pending: deque[Future[Batch]] = deque()
-            remaining = iter(range(first, self._recipe.iterations))
-            for iteration in remaining:
-                pending.append(executor.submit(self.batch, iteration))
-                if len(pending) > PREFETCHED_PER_THREAD * threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
+    def batches(self, first: int) -> Iterator[Batch]:
+        """Yield the batches from iteration `first` to the end.
+
+        What the host does for a batch it does in a thread, while the device trains on the last.
+        """
+        with ThreadPoolExecutor(1, "warp", initializer=limit_threads, initargs=(1,)) as executor:
+            ahead = None
+            for iteration in range(first, self._recipe.iterations):
+                drawn = ahead.result() if ahead else self._draw(iteration)
+                if iteration + 1 < self._recipe.iterations:
+                    ahead = executor.submit(self._draw, iteration + 1)
+                yield self._render(iteration, drawn)
 
     def batch(self, iteration: int) -> Batch:
         """Make the batch of one iteration, counted from 0."""
-        stage, position = self._recipe.stage_at(iteration)
+        return self._render(iteration, self._draw(iteration))
+
+    def _draw(self, iteration: int) -> _Drawn:
+        """Do what is the host's part."""
+        stage, _ = self._recipe.stage_at(iteration)
+        height, width = self._shape(stage, iteration)
+        plans = self._plans(iteration, height=height, width=width)
+        warps = [
+            Warp(plan.photo, plan.level, plan.framing, replaced=plan.background is not None)
+            for plan in plans
+        ]
+        views, backgrounds = (
+            warp_on_host(self._photos, each, height=height, width=width)
+            for each in (warps, background_warps(plans))
+        )
+        return _Drawn(plans, views, backgrounds)
+
+    def _render(self, iteration: int, drawn: _Drawn) -> Batch:
+        """Do what is the device's part."""
+        seed = np.random.SeedSequence((self._seed, iteration)).generate_state(1)
+        return render(
+            drawn.plans,
+            self._photos,
+            drawn.views.to(self.device),
+            drawn.backgrounds.to(self.device),
+            generator=self._generator.manual_seed(int(seed[0])),
+        )
+
+    def _shape(self, stage: Stage, iteration: int) -> tuple[int, int]:
         rng = np.random.default_rng((self._seed, iteration))
         tall, wide = stage.shapes[rng.integers(len(stage.shapes))]
-        pool = self._pool(stage)
-        chosen = [pool[index] for index in self._indices(len(pool), position, stage.batch_size)]
-        views = [
-            augment(
-                each.photo,
-                each.mask,
-                height=round(tall * stage.size),
-                width=round(wide * stage.size),
-                augmentation=stage.augmentation,
-                canonical_width=dataset.canonical_width,
-                canny=dataset.canny,
-                rng=rng,
-            )
-            for each, dataset in chosen
-        ]
-        return _stack(views, [each.face for each, _ in chosen])
+        return round(tall * stage.size), round(wide * stage.size)
 
-    def _pool(self, stage: Stage) -> list[tuple[LabelledPhoto, TrainingSet]]:
+    def _plans(self, iteration: int, *, height: int, width: int) -> list[SamplePlan]:
+        stage, position = self._recipe.stage_at(iteration)
+        pool = self._pool(stage)
+        # A generator of its own for each sample, so that none depends on its neighbours.
+        return [
+            plan_sample(
+                pool[index],
+                self._photos,
+                self._backgrounds,
+                height=height,
+                width=width,
+                augmentation=stage.augmentation,
+                rng=np.random.default_rng((self._seed, iteration, place)),
+            )
+            for place, index in enumerate(self._indices(len(pool), position, stage.batch_size))
+        ]
+
+    def _pool(self, stage: Stage) -> list[int]:
         chosen = [
-            self._datasets[position - 1 if position > 0 else position]
-            for position in stage.datasets
-        ] or self._datasets
-        return [(photo, each) for each in chosen for photo in each.photos]
+            self._ranges[position - 1 if position > 0 else position] for position in stage.datasets
+        ] or self._ranges
+        return list(chain.from_iterable(chosen))
 
     def _indices(self, count: int, position: int, batch_size: int) -> list[int]:
         """Walk through one random permutation per epoch."""
@@ -119,26 +137,3 @@ class BatchSource:
 
     def _permutation(self, count: int, epoch: int) -> NDArray[np.int64]:
         return np.random.default_rng((self._seed, count, epoch)).permutation(count)
-
-
-def _stack(views: list[TrainingView], faces: list[Face | None]) -> Batch:
-    def plane(name: str) -> Tensor:
-        return torch.from_numpy(np.stack([getattr(view, name) for view in views])).unsqueeze(1)
-
-    images = torch.from_numpy(np.stack([view.image for view in views]))
-    return Batch(
-        image=images.permute(0, 3, 1, 2),
-        mask=plane("mask"),
-        boundary=plane("boundary"),
-        valid=plane("valid"),
-        prior=_priors(views, faces) if any(faces) else None,
-    )
-
-
-def _priors(views: list[TrainingView], faces: list[Face | None]) -> Tensor:
-    priors = [
-        face_prior(face and face.in_view(view.to_photo), height=height, width=width)
-        for view, face in zip(views, faces, strict=True)
-        for height, width in [view.mask.shape]
-    ]
-    return torch.from_numpy(np.stack(priors).astype(np.float16)).permute(0, 3, 1, 2)

@@ -31,24 +31,29 @@ def boundary_target(
     *,
     canonical_width: float,
     canny: tuple[float, float] = CANNY_THRESHOLDS,
-    valid: Pixels | None = None,
 ) -> tuple[Pixels, int]:
     """Make the target of the boundary attention map (Eq. 4) from a mask.
 
     Args:
-        mask: (H, W) uint8, 0-255. Padding must not end abruptly, or its edge would be taken for
-            a boundary.
+        mask: (H, W) uint8, 0-255, without padding.
         canonical_width: W of Eq. 1 in pixels of this mask.
         canny: Lower and upper threshold of the hysteresis.
-        valid: (H, W), 1 for pixels of the photo, 0 for padding, which Eq. 1 does not count; None
-            if all are of the photo.
 
     Returns:
         The target, (H, W) uint8 in {0, 1}, and the kernel size K that its edges were dilated by.
     """
-    person = mask >= PERSON_FROM
-    counted = person if valid is None else person[valid > 0]
-    kernel_size = dilation_kernel_size(counted, canonical_width=canonical_width)
-    edges = cv2.Canny(person.astype(np.uint8) * 255, *canny)
+    kernel_size = dilation_kernel_size(mask >= PERSON_FROM, canonical_width=canonical_width)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (kernel_size, kernel_size))
-    return (cv2.dilate(edges, kernel) > 0).astype(np.uint8), kernel_size
+    dilated = cv2.dilate(mask_edges(mask, canny=canny), kernel)
+    return (dilated > 0).astype(np.uint8), kernel_size
+
+
+def mask_edges(mask: Pixels, *, canny: tuple[float, float] = CANNY_THRESHOLDS) -> Pixels:
+    """Find the edges of a mask, (H, W) uint8: 255 on the edge, else 0.
+
+    Args:
+        mask: 0-255.
+        canny: Lower and upper threshold of the hysteresis.
+    """
+    person = np.where(mask >= PERSON_FROM, 255, 0).astype(np.uint8)
+    return np.asarray(cv2.Canny(person, *canny), np.uint8)

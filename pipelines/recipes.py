@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipelines.augment import Augmentation
+from pipelines.augmentation.settings import Augmentation
 from pipelines.errors import ConfigError
 from pipelines.inference import MINIMUM_SIZE
 
@@ -234,10 +234,11 @@ def _is_pair(value: object, low: float, high: float = math.inf) -> bool:
     )
 
 
-def _range(low: float) -> Rule:
+def _range(low: float, high: float = math.inf) -> Rule:
+    most = f" and at most {high:g}" if high < math.inf else ""
     return Rule(
-        f"two numbers, the first at least {low:g}, the second no less than the first",
-        lambda value: _is_pair(value, low) and value[0] <= value[1],
+        f"two numbers, the first at least {low:g}, the second no less than the first{most}",
+        lambda value: _is_pair(value, low, high) and value[0] <= value[1],
     )
 
 
@@ -274,7 +275,16 @@ AUGMENTATION_RULES = {
     "rotation": _number(0, 180),
     "lightness": _range(0),
     "flip": _number(0, 1),
-    "grey": _number(0, 1),
     "view": _number(0, 1),
     "view_heights": _range(0.01),
+    "grey": _number(0, 1),
+    "colour": _number(0, 1),
+    "colour_range": _number(0, 1),
+    "compression": _number(0, 1),
+    "quality": _range(1, 100),
+    "blur": _number(0, 1),
+    "blur_radius": _range(1e-4, 0.1),
+    "noise": _number(0, 1),
+    "noise_level": _range(0, 1),
+    "background": _number(0, 1),
 }

@@ -5,18 +5,17 @@ import math
 from dataclasses import asdict, replace
 
 import numpy as np
-import torch
 
 from models import MODELS, normalize
 from models.losses import BANetLoss, LossTerms
-from pipelines.batches import Batch, BatchSource
+from pipelines.augmentation.render import Batch
+from pipelines.batches import BatchSource
 from pipelines.checkpoints import WeightsInfo, save_weights
 from pipelines.devices import autocast, memory_limit_explained
 from pipelines.errors import BanetError
 from pipelines.images import PERSON_FROM, Pixels
 from pipelines.inference import Segmenter
 from pipelines.interrupts import interrupts_deferred
-from pipelines.parallel import available_cores
 from pipelines.progress import Progress
 from pipelines.recipes import Recipe
 from pipelines.runlog import PREVIEW_PHOTOS, RunLog
@@ -24,7 +23,6 @@ from pipelines.scoring import score_mask, summarise
 from pipelines.trainingdata import Photos, TrainingData
 from pipelines.trainstate import TrainState
 
-CPU_AUGMENT_THREADS = 2
 LOG_EVERY = 20
 
 logger = logging.getLogger(__name__)
@@ -61,7 +59,7 @@ class Trainer:
         self.log = log
         self.info = info
         self.progress = progress
-        self.source = BatchSource(data.training, recipe, seed=seed)
+        self.source = BatchSource(data.training, recipe, seed=seed, device=state.device)
         self.decisive = [
             name for name, photos in data.validation.items() if _show_somebody(photos)
         ] or list(data.validation)
@@ -78,7 +76,6 @@ class Trainer:
             BanetError: The loss is no longer finite, or the device has too little memory.
         """
         state = self.state
-        threads = _augment_threads(state.device)
         self.progress.start("training", self.recipe.iterations - state.iteration)
         advice = (
             f"{state.device}: not enough memory for this batch; use a smaller --batch-size or "
@@ -86,10 +83,10 @@ class Trainer:
         )
         try:
             with memory_limit_explained(advice):
-                for batch in self.source.batches(state.iteration, threads=threads):
+                for batch in self.source.batches(state.iteration):
                     # A step is taken wholly or not at all, so that the state can be saved.
                     with interrupts_deferred():
-                        self.advance(batch.on(state.device))
+                        self.advance(batch)
         except KeyboardInterrupt:
             state.save(self.log.last)
             logger.warning(
@@ -194,8 +191,3 @@ class Trainer:
 
 def _show_somebody(photos: Photos) -> bool:
     return any(mask.max() >= PERSON_FROM for _, mask, _ in photos)
-
-
-def _augment_threads(device: torch.device) -> int:
-    """Leave the cores to the network where it runs on them; else let a GPU not wait."""
-    return CPU_AUGMENT_THREADS if device.type == "cpu" else available_cores()

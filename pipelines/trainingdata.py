@@ -1,12 +1,13 @@
 """The datasets of a training run, in memory."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipelines.augmentation.photos import TrainingPhoto, training_photo
 from pipelines.errors import InputError
 from pipelines.face_prior import Face
 from pipelines.images import Pixels
@@ -31,19 +32,11 @@ class LabelledPhoto(NamedTuple):
 Photos = list[LabelledPhoto]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class TrainingSet:
-    """The training photos of one dataset.
+    """The training photos of one dataset, with faces if they were asked for."""
 
-    Attributes:
-        photos: With masks, and with faces if they were asked for.
-        canonical_width: W of Eq. 1 at 512 pixels.
-        canny: Thresholds of the edge detector.
-    """
-
-    photos: Photos
-    canonical_width: float
-    canny: tuple[float, float]
+    photos: list[TrainingPhoto]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +79,7 @@ def load_training_data(paths: Sequence[Path], *, faces: bool = False) -> Trainin
     return TrainingData(
         training=[sets[path] for path in paths],
         validation={
-            names[path]: _photos(store, "val", faces=faces) for path, store in stores.items()
+            names[path]: list(_photos(store, "val", faces=faces)) for path, store in stores.items()
         },
         facts={
             names[path]: _facts(store, list(paths).count(path)) for path, store in stores.items()
@@ -120,20 +113,25 @@ def _names(paths: list[Path]) -> dict[Path, str]:
     return {path: path.stem if stems[path.stem] == 1 else str(path) for path in paths}
 
 
-def _photos(store: Store, split: str, *, faces: bool) -> Photos:
+def _photos(store: Store, split: str, *, faces: bool) -> Iterator[LabelledPhoto]:
     indices = store.indices(split)
     found = known_faces(store, indices, split=split) if faces else [None] * len(indices)
-    return [
-        LabelledPhoto(photo, mask, face)
-        for (_, photo, mask), face in zip(store.photos(indices), found, strict=True)
-    ]
+    for (_, photo, mask), face in zip(store.photos(indices), found, strict=True):
+        yield LabelledPhoto(photo, mask, face)
 
 
 def _training_set(store: Store, *, faces: bool) -> TrainingSet:
     return TrainingSet(
-        photos=_photos(store, "train", faces=faces),
-        canonical_width=store.attributes["canonical_width"],
-        canny=tuple(store.attributes["canny"]),
+        [
+            training_photo(
+                each.photo,
+                each.mask,
+                canonical_width=store.attributes["canonical_width"],
+                canny=tuple(store.attributes["canny"]),
+                face=each.face,
+            )
+            for each in _photos(store, "train", faces=faces)
+        ]
     )
 
 

@@ -44,14 +44,6 @@ def test_flat_mask_has_no_boundary(value: int) -> None:
     assert not target.any()
 
 
-def test_padding_does_not_count_in_equation_1() -> None:
-    mask = square_mask(100, 0, 50)
-    valid = np.zeros_like(mask)
-    valid[:50] = 1
-    assert boundary_target(mask, canonical_width=20)[1] == 5
-    assert boundary_target(mask, canonical_width=20, valid=valid)[1] == 10
-
-
 @given(low=st.integers(5, 40), side=st.integers(5, 50), width=st.floats(1, 100))
 def test_target_turns_with_the_mask(low: int, side: int, width: float) -> None:
     mask = np.zeros((100, 100), np.uint8)

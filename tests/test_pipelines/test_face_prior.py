@@ -3,9 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from faces import symmetric_face
+from views import draw_view
 
 from pipelines.affine import apply, compose, fit, invert, shift
-from pipelines.augment import Augmentation, TrainingView, augment
+from pipelines.augmentation.framing import Framing
+from pipelines.augmentation.settings import Augmentation
 from pipelines.face_prior import FARTHEST, Face, ReferenceFrame, face_prior
 from pipelines.landmarks import MIRRORED, ReferenceFace
 
@@ -21,16 +23,10 @@ TILTED = replace(
 """Turned and skewed, as a head that does not face the camera."""
 
 
-def view_of(photo: np.ndarray, *, seed: int, flip: float) -> TrainingView:
-    return augment(
-        photo,
-        np.full(photo.shape[:2], 255, np.uint8),
-        height=60,
-        width=45,
-        augmentation=Augmentation(flip=flip, view=1.0, lightness=(1, 1), view_heights=(0.5, 1.2)),
-        canonical_width=50,
-        rng=np.random.default_rng(seed),
-    )
+def view_of(photo: np.ndarray, *, seed: int, flip: float) -> Framing:
+    framing = Augmentation(flip=flip, view=1.0, view_heights=(0.5, 1.2))
+    full = np.full(photo.shape[:2], 255, np.uint8)
+    return draw_view(photo, full, framing, seed=seed, height=60, width=45).framing
 
 
 def test_channels_by_hand() -> None:

@@ -17,10 +17,10 @@ from pipelines.batches import BatchSource
 from pipelines.checkpoints import WeightsInfo, load_weights, save_weights
 from pipelines.evaluate import EvaluateOptions, EvaluateSummary, evaluate
 from pipelines.prepare import PrepareOptions, prepare
-from pipelines.recipes import recipe_from_table
+from pipelines.recipes import Recipe, recipe_from_table
 from pipelines.segment import SegmentOptions, segment
 from pipelines.train import TrainOptions, train
-from pipelines.trainingdata import load_training_data
+from pipelines.trainingdata import TrainingData, load_training_data
 
 MODEL = "six-channel"
 PHOTOS = 12
@@ -97,6 +97,10 @@ def scored(dataset: Path, weights: str) -> EvaluateSummary:
     )
 
 
+def source_of(data: TrainingData, recipe: Recipe) -> BatchSource:
+    return BatchSource(data.training, recipe, seed=0, device=torch.device("cpu"))
+
+
 def test_training_teaches_the_weights_of_the_prior(with_faces: Path, tmp_path: Path) -> None:
     network = run(with_faces, tmp_path / "run")
     torch.manual_seed(0)
@@ -120,24 +124,18 @@ def test_training_without_landmarks_gives_zeros_and_says_so(
 def test_prior_of_a_batch_lies_on_its_people(with_faces: Path) -> None:
     recipe = recipe_from_table({"iterations": 2, "batch_size": 6, "size": 48}, where="test")
     data = load_training_data([with_faces], faces=True)
-    for batch in BatchSource(data.training, recipe, seed=0).batches(0, threads=1):
+    for batch in source_of(data, recipe).batches(0):
         assert batch.prior is not None
         assert batch.prior.shape == batch.image.shape
-        assert batch.prior.dtype == torch.float16
-        moved = batch.on(torch.device("cpu"))
-        assert moved.prior is not None
-        assert moved.prior.dtype == torch.float32
-        agrees = (moved.prior[:, 2:] > 0.5) == (moved.mask > 0.5)
-        assert agrees[moved.valid > 0].float().mean() > 0.95
+        agrees = (batch.prior[:, 2:] > 0.5) == (batch.mask > 0.5)
+        assert agrees[batch.valid > 0].float().mean() > 0.95
 
 
 def test_other_networks_pay_nothing(with_faces: Path) -> None:
     recipe = recipe_from_table({"iterations": 1, "batch_size": 4, "size": 48}, where="test")
     data = load_training_data([with_faces])
     assert {each.face for each in data.training[0].photos} == {None}
-    batch = BatchSource(data.training, recipe, seed=0).batch(0)
-    assert batch.prior is None
-    assert batch.on(torch.device("cpu")).prior is None
+    assert source_of(data, recipe).batch(0).prior is None
 
 
 def test_photos_without_a_face_have_zeros_in_a_mixed_batch(
@@ -145,7 +143,7 @@ def test_photos_without_a_face_have_zeros_in_a_mixed_batch(
 ) -> None:
     recipe = recipe_from_table({"iterations": 1, "batch_size": 16, "size": 48}, where="test")
     data = load_training_data([with_faces, prepared], faces=True)
-    prior = BatchSource(data.training, recipe, seed=0).batch(0).prior
+    prior = source_of(data, recipe).batch(0).prior
     assert prior is not None
     assert set(prior.abs().amax(dim=(1, 2, 3)).gt(0).tolist()) == {True, False}
 

@@ -1,0 +1,153 @@
+"""From planned samples to the tensors of a training step, on the device that trains."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.losses import luma
+from pipelines.augmentation.backgrounds import enlarge_grid, put_before
+from pipelines.augmentation.degradation import blurred, compressed
+from pipelines.augmentation.photos import DISTANCE_STEPS, TrainingPhoto
+from pipelines.augmentation.plan import PhotoBackground, SamplePlan, TextureBackground
+from pipelines.augmentation.warp import Views, Warp
+from pipelines.boundary import CANONICAL_SIZE
+from pipelines.face_prior import face_prior
+from pipelines.images import PERSON_FROM
+
+
+class Batch(NamedTuple):
+    """What a training step needs, float32, on its device.
+
+    Attributes:
+        image: RGB in [0, 1], (B, 3, H, W).
+        mask: In [0, 1], (B, 1, H, W).
+        boundary: By Eq. 1 for what the view shows, in {0, 1}, (B, 1, H, W).
+        valid: 0 where nobody knows what belongs there, else 1, (B, 1, H, W).
+        prior: Position and shape channels, (B, 3, H, W), zero for photos without a known face;
+            None if no photo has one.
+    """
+
+    image: Tensor
+    mask: Tensor
+    boundary: Tensor
+    valid: Tensor
+    prior: Tensor | None = None
+
+
+def background_warps(plans: Sequence[SamplePlan]) -> list[Warp]:
+    """Return the views that `render` needs as backgrounds, in the order of the samples."""
+    return [
+        Warp(background.photo, background.level, background.framing)
+        for background in (plan.background for plan in plans)
+        if isinstance(background, PhotoBackground)
+    ]
+
+
+def render(
+    plans: Sequence[SamplePlan],
+    photos: Sequence[TrainingPhoto],
+    views: Views,
+    background_views: Views,
+    *,
+    generator: torch.Generator,
+) -> Batch:
+    """Make a batch of B samples.
+
+    Args:
+        plans: What is to happen to each sample.
+        photos: All training photos.
+        views: Of the photos of the samples, on the device of the batch.
+        background_views: Of what `background_warps` names, on that device as well.
+        generator: Of that device, for noise.
+    """
+    image = views.picture[:, :3].contiguous().float()
+    mask = views.picture[:, 3:].contiguous().float() / 255
+    _replace_backgrounds(plans, image, mask, views.distance, background_views)
+    image = _with_colours(plans, image)
+    _degrade(plans, image, generator)
+    boundary = _boundary(plans, photos, views)
+    return Batch(image, mask, boundary, views.valid.float(), _priors(plans, photos, mask))
+
+
+def _replace_backgrounds(
+    plans: Sequence[SamplePlan],
+    image: Tensor,
+    mask: Tensor,
+    distance: Tensor,
+    background_views: Views,
+) -> None:
+    """Put people before their other backgrounds, in place; colours are in 0 to 255."""
+    replaced = [position for position, plan in enumerate(plans) if plan.background is not None]
+    if not replaced:
+        return
+    height, width = image.shape[2:]
+    views = iter(background_views.picture[:, :3])
+    backgrounds = []
+    for position in replaced:
+        background = plans[position].background
+        if isinstance(background, TextureBackground):
+            grid = torch.from_numpy(background.grid).to(image.device)
+            backgrounds.append(255 * enlarge_grid(grid, height=height, width=width))
+        elif isinstance(background, PhotoBackground):
+            backgrounds.append(next(views).float() * background.lightness)
+    scales = image.new_tensor([plans[position].framing.scale for position in replaced])
+    pixels = distance[replaced].float() * (scales / DISTANCE_STEPS)[:, None, None, None]
+    ground = torch.stack(backgrounds).clamp(0, 255)
+    image[replaced] = put_before(image[replaced], mask[replaced], pixels, ground)
+
+
+def _with_colours(plans: Sequence[SamplePlan], image: Tensor) -> Tensor:
+    """Apply the map of colours of each sample; 0 to 255 becomes [0, 1]."""
+    matrices = image.new_tensor(np.stack([plan.colours for plan in plans])) / 255
+    lightness = image.new_tensor([plan.lightness for plan in plans]) / 255
+    mean = luma(image.mean(dim=(2, 3), keepdim=True)).flatten(1)  # (B, 1)
+    # lightness * mean + matrix (colour - mean), with one product for all pixels
+    offset = lightness[:, None] * mean - matrices.sum(dim=2) * mean
+    mapped = torch.bmm(matrices, image.flatten(2)).add_(offset.unsqueeze(2))
+    return mapped.clamp_(0, 1).view_as(image)
+
+
+def _degrade(plans: Sequence[SamplePlan], image: Tensor, generator: torch.Generator) -> None:
+    """Blur, add noise and compress, in the order of a camera, in place."""
+    for plan, view in zip(plans, image, strict=True):
+        if plan.blur > 0:
+            view.copy_(blurred(view, plan.blur))
+        if plan.noise > 0:
+            noise = torch.randn(view.shape, generator=generator, device=view.device)
+            view.add_(noise, alpha=plan.noise).clamp_(0, 1)
+        if plan.quality is not None:
+            view.copy_(compressed(view, plan.quality))
+
+
+def _boundary(plans: Sequence[SamplePlan], photos: Sequence[TrainingPhoto], views: Views) -> Tensor:
+    """Make the boundary target: what is no further from the edge than half of K of Eq. 1.
+
+    The distance to Canny's edges came along with the photo; K is that of what the view shows. So
+    Eq. 1 stays true for any scale, without an edge to be detected again.
+    """
+    mask, valid = views.picture[:, 3:].contiguous(), views.valid
+    height, width = mask.shape[2:]
+    person = (mask >= PERSON_FROM) & valid
+    share = person.float().mean(dim=(1, 2, 3)) / valid.float().mean(dim=(1, 2, 3)).clamp_min(1e-6)
+    canonical = share.new_tensor([photos[plan.photo].canonical_width for plan in plans])
+    kernel_size = (share * canonical * (max(height, width) / CANONICAL_SIZE)).round().clamp_min(1)
+    scales = share.new_tensor([plan.framing.scale for plan in plans])
+    reach = (kernel_size / 2 / scales * DISTANCE_STEPS).clamp_max(254).to(torch.uint8)
+    return ((views.distance <= reach[:, None, None, None]) & valid).float()
+
+
+def _priors(
+    plans: Sequence[SamplePlan], photos: Sequence[TrainingPhoto], like: Tensor
+) -> Tensor | None:
+    faces = [photos[plan.photo].face for plan in plans]
+    if not any(faces):
+        return None
+    height, width = like.shape[2:]
+    priors = [
+        face_prior(face and face.in_view(plan.framing.to_photo), height=height, width=width)
+        for plan, face in zip(plans, faces, strict=True)
+    ]
+    return torch.from_numpy(np.stack(priors)).permute(0, 3, 1, 2).to(like.device)

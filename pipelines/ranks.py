@@ -126,7 +126,7 @@ def launched_ranks(device: str) -> Ranks:
     if count == 1 or "RANK" not in os.environ:
         return Ranks(device=resolve_device(device))
     chosen = resolve_device(device)
-    if chosen.type not in {"cpu", "cuda"} or chosen.index is not None:
+    if chosen.type not in {"cpu", "cuda"} or ":" in device:
         raise ConfigError(
             f"--device {device}: {count} processes cannot share it; use --device cuda, which gives "
             "each its own, or --device cpu"

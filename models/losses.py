@@ -180,9 +180,13 @@ class BANetLoss(nn.Module):
         if self.refine_weight > 0:
             confidence = prediction.portrait.float().sigmoid()
             refine = self.refine(confidence, image, boundary * valid)
+        return self.weighted_sum(segmentation, boundary_loss, refine)
+
+    def weighted_sum(self, segmentation: Tensor, boundary: Tensor, refine: Tensor) -> LossTerms:
+        """Join the three terms, each a scalar, as Eq. 8 does."""
         total = (
             self.segmentation_weight * segmentation
-            + self.boundary_weight * boundary_loss
+            + self.boundary_weight * boundary
             + self.refine_weight * refine
         )
-        return LossTerms(total, segmentation, boundary_loss, refine)
+        return LossTerms(total, segmentation, boundary, refine)

@@ -10,22 +10,25 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def interrupts_deferred() -> Iterator[None]:
+def interrupts_deferred() -> Iterator[list[int]]:
     """Hold back SIGINT and SIGTERM during a `with` block; what they do comes at its end.
 
     In a thread other than the main one signals never arrive, and nothing happens.
+
+    Yields:
+        The numbers of the signals that arrived so far.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
 
     def remember(number: int, _frame: FrameType | None) -> None:
         received.append(number)
 
     earlier = {number: signal.signal(number, remember) for number in SIGNALS}
     try:
-        yield
+        yield received
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)

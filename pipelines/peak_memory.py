@@ -1,4 +1,4 @@
-"""The most memory that a network needs at once: weights, input and what a forward pass holds."""
+"""The most memory that is in use at once, by a network alone or by this process."""
 
 import ctypes
 import signal
@@ -50,6 +50,29 @@ def peak_memory(build: BuildContender, *, device: torch.device) -> int | None:
     return None
 
 
+def forget_process_peak(device: torch.device) -> None:
+    """Let `process_peak` begin anew, where the system allows it."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    elif device.type == "cpu":
+        _forget_peak_resident()
+
+
+def process_peak(device: torch.device) -> int | None:
+    """Return the most bytes that this process held at once, all that it does counted.
+
+    Args:
+        device: Where it computes. On an NVIDIA GPU these are the bytes that torch hands out there,
+            on a CPU the resident memory.
+
+    Returns:
+        None where nobody counts: on Apple GPUs, and on the CPU of systems other than Linux.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return _resident("VmHWM") if device.type == "cpu" else None
+
+
 def _peak_allocated(build: BuildContender, device: torch.device) -> int:
     torch.cuda.synchronize(device)
     before = torch.cuda.memory_allocated(device)
@@ -81,13 +104,20 @@ def _peak_resident(build: BuildContender, threads: int) -> int | None:
     before = _resident("VmRSS")
     contender = build()
     _give_freed_memory_back()
-    try:
-        (PROCESS / "clear_refs").write_text(FORGET_PEAK)
-    except OSError:
+    if not _forget_peak_resident():
         return None
     _run(contender)
     peak = _resident("VmHWM")
     return None if before is None or peak is None else peak - before
+
+
+def _forget_peak_resident() -> bool:
+    """Make the present resident memory the peak; tell whether the system allows it."""
+    try:
+        (PROCESS / "clear_refs").write_text(FORGET_PEAK)
+    except OSError:
+        return False
+    return True
 
 
 def _resident(kind: str) -> int | None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from pipelines.augmentation.settings import Augmentation
 from pipelines.errors import ConfigError
@@ -19,6 +19,8 @@ RECIPES = ("quick", "pretrain", "finetune", "paper")
 
 MINIMUM_BATCH = 2
 """Batch normalisation of the deepest features needs more than one value per channel."""
+
+OptimizerName = Literal["sgd", "adamw"]
 
 Shapes = tuple[tuple[float, float], ...]
 
@@ -41,8 +43,15 @@ class Stage:
         learning_rate: Greatest rate, reached after the warm-up.
         warmup: Steps of linear warm-up.
         power: Of the polynomial decay after it.
-        momentum: Of SGD.
-        weight_decay: L2 regularisation of all learnable parameters.
+        optimizer: The paper's SGD, or AdamW, which wants rates of about 0.001.
+        momentum: Of SGD; of AdamW it is beta_1.
+        weight_decay: L2 regularisation of all learnable parameters; AdamW decays neither biases
+            nor the parameters of normalisation.
+        clip: Greatest norm of the gradient of all parameters together, longer ones are shortened
+            to it; 0 leaves them as they are.
+        ema: Decay of the exponential moving average of the weights, which is then what is
+            validated and kept; 0 keeps the weights themselves. Of n steps at most
+            (1 + n) / (10 + n), so that the first weights are soon forgotten.
         refine_weight: gamma of Eq. 8; 0 leaves the refine loss out.
         shapes: Height and width of the views relative to `size`; each step draws one.
         datasets: Positions of the datasets to draw from, from 1, or -1 for the last; empty for all.
@@ -54,8 +63,11 @@ class Stage:
     learning_rate: float = 0.1
     warmup: int = 0
     power: float = 0.9
+    optimizer: OptimizerName = "sgd"
     momentum: float = 0.9
     weight_decay: float = 1e-4
+    clip: float = 0.0
+    ema: float = 0.0
     refine_weight: float = 0.1
     shapes: Shapes = ((1.0, 0.75),)
     datasets: tuple[int, ...] = ()
@@ -226,6 +238,12 @@ def _number(low: float, high: float = math.inf) -> Rule:
     return Rule(meaning, lambda value: _is_number(value, low, high))
 
 
+def _decay() -> Rule:
+    return Rule(
+        "a number, at least 0 and below 1", lambda value: _is_number(value, 0, 1) and value < 1
+    )
+
+
 def _is_pair(value: object, low: float, high: float = math.inf) -> bool:
     return (
         isinstance(value, list)
@@ -251,8 +269,14 @@ STAGE_RULES = {
     "learning_rate": _number(1e-12),
     "warmup": _whole(0),
     "power": _number(0),
-    "momentum": _number(0, 1),
+    "optimizer": Rule(
+        " or ".join(f'"{name}"' for name in get_args(OptimizerName)),
+        lambda value: value in get_args(OptimizerName),
+    ),
+    "momentum": _decay(),
     "weight_decay": _number(0),
+    "clip": _number(0),
+    "ema": _decay(),
     "refine_weight": _number(0),
     "shapes": Rule(
         "a list of pairs [height, width], each of both above 0 and at most 1",

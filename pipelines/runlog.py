@@ -4,13 +4,16 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tomli_w
 
 from pipelines.errors import ConfigError, InputError
 from pipelines.images import Pixels, encode, fitted_size, resize, write_atomically
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 PREVIEW_PHOTOS = 6
 PREVIEW_SIZE = 256
@@ -24,29 +27,47 @@ class RunLog:
     Args:
         folder: Of the run.
         config: Plain values that define the run.
-        resume: Whether the folder may hold an earlier part of the same run.
-
-    Raises:
-        InputError: The folder holds a run and `resume` is not set.
-        ConfigError: The earlier part was made with other options.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any], *, resume: bool) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         self.folder = folder
         self.last = folder / "last"
         self.weights = folder / "weights.safetensors"
         self._config = _without_none(config)
+        self._events: SummaryWriter | None = None
+
+    def open(self, *, resume: bool) -> None:
+        """Take the folder for this run.
+
+        Args:
+            resume: Whether it may hold an earlier part of the same run.
+
+        Raises:
+            InputError: The folder holds a run and `resume` is not set.
+            ConfigError: The earlier part was made with other options.
+        """
         self._refuse_other_run(resume=resume)
-        folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self._config_path, tomli_w.dumps(self._config).encode())
 
-    def begin(self, iteration: int) -> None:
-        """Start to record; what was recorded after the checkpoint to go on from is dropped."""
+    def begin(self, iteration: int, *, divergences: int) -> None:
+        """Start to record, or go back; what was recorded after the checkpoint is dropped.
+
+        Args:
+            iteration: Of the checkpoint to go on from.
+            divergences: How often the run that it is of had gone back before.
+        """
         from torch.utils.tensorboard import SummaryWriter  # slow to import
 
+        if self._events is not None:
+            self._events.close()
         if self._metrics_path.is_file():
             lines = self._metrics_path.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and _is_before(line, iteration)]
+            kept = [
+                line
+                for line in lines
+                if line.endswith("\n") and _is_before(json.loads(line), iteration, divergences)
+            ]
             write_atomically(self._metrics_path, "".join(kept).encode())
         self._events = SummaryWriter(str(self.folder / "events"), purge_step=iteration + 1)
 
@@ -54,6 +75,7 @@ class RunLog:
         """Append numbers to `metrics.jsonl` and to the TensorBoard events."""
         with self._metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"iteration": iteration, **values}) + "\n")
+        assert self._events is not None
         for name, value in values.items():
             self._events.add_scalar(name, value, iteration)
 
@@ -71,7 +93,8 @@ class RunLog:
 
     def finish(self, summary: Mapping[str, object]) -> None:
         """Write `run.json` and close the events."""
-        self._events.close()
+        if self._events is not None:
+            self._events.close()
         content = json.dumps({"config": self._config, **summary}, indent=2)
         write_atomically(self.folder / "run.json", content.encode())
 
@@ -104,9 +127,9 @@ class RunLog:
             )
 
 
-def _is_before(line: str, iteration: int) -> bool:
-    """Tell whether a line of metrics was written up to an iteration."""
-    return int(json.loads(line)["iteration"]) <= iteration
+def _is_before(row: dict[str, float], iteration: int, divergences: int) -> bool:
+    """Tell whether a row of metrics was written before a checkpoint."""
+    return row["iteration"] <= iteration and row.get("divergences", 0) <= divergences
 
 
 def _preview_column(photo: Pixels, mask: Pixels) -> Pixels:

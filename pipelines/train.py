@@ -6,6 +6,7 @@ needs), `config.toml` (resolved), `metrics.jsonl`, TensorBoard events, preview p
 
 import json
 import logging
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -16,15 +17,17 @@ from torch import nn
 
 from models import MODELS, boundary_temperature, build_model
 from pipelines.checkpoints import WeightsInfo, load_weights
-from pipelines.devices import Precision, precision_name, resolve_device, resolve_precision
+from pipelines.devices import Precision, precision_name, resolve_precision
 from pipelines.errors import ConfigError, WeightsError
 from pipelines.inference import MINIMUM_SIZE
 from pipelines.locks import exclusive
+from pipelines.peak_memory import forget_process_peak, process_peak
 from pipelines.progress import Progress, SilentProgress
+from pipelines.ranks import Ranks, launched_ranks
 from pipelines.recipes import MINIMUM_BATCH, Recipe, load_recipe
 from pipelines.runlog import RunLog
 from pipelines.trainer import Trainer
-from pipelines.trainingdata import load_training_data
+from pipelines.trainingdata import TrainingData, load_training_data
 from pipelines.trainstate import TrainState
 
 logger = logging.getLogger(__name__)
@@ -98,14 +101,19 @@ class TrainSummary:
         iterations: Steps that the weights have seen, earlier parts of a resumed run included.
         best: Iteration and validation scores, by dataset, of `weights`.
         seconds: Of this part of the run.
+        peak_memory_mb: The most memory in use at once, in 10^6 bytes: on an NVIDIA GPU what torch
+            hands out there, on a Linux CPU that of the process; None where nobody counts.
+        first: Whether this process is to report, of several that trained together.
     """
 
     iterations: int
     best: dict[str, object]
     seconds: float
+    peak_memory_mb: float | None
     weights: Path
     device: str
     precision: str
+    first: bool = True
     exit_code: int = field(default=0, init=False)
 
     def as_json(self) -> dict[str, object]:
@@ -114,6 +122,7 @@ class TrainSummary:
             "iterations": self.iterations,
             "best": self.best,
             "seconds": self.seconds,
+            "peak_memory_mb": self.peak_memory_mb,
             "weights": str(self.weights),
             "device": self.device,
             "precision": self.precision,
@@ -123,6 +132,8 @@ class TrainSummary:
 def train(options: TrainOptions, *, progress: Progress | None = None) -> TrainSummary:
     """Train a network as a recipe says.
 
+    Processes that torchrun started train it together; the first one writes and reports.
+
     Raises:
         ConfigError: An option or the recipe makes no sense.
         StoreError: A dataset cannot be read.
@@ -130,21 +141,30 @@ def train(options: TrainOptions, *, progress: Progress | None = None) -> TrainSu
             holds another run.
         WeightsError: `init` cannot be read or is of another network.
         DeviceError: The device is not there.
-        BanetError: The loss is no longer finite.
+        LockedError: Another run is writing to the folder.
+        BanetError: The run diverges again and again, the memory does not suffice, or a process
+            that trains with this one is gone.
     """
-    started = perf_counter()
     recipe = load_recipe(options.recipe).with_overrides(
         iterations=options.iterations,
         size=options.size,
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
     )
-    device = resolve_device(options.device)
-    dtype = resolve_precision(options.precision, device)
+    ranks = launched_ranks(options.device)
+    ranks.refuse_uneven(recipe)
     _refuse_unknown_datasets(recipe, len(options.datasets))
+    with ranks.joined():
+        return _train(options, recipe, ranks, progress or SilentProgress())
+
+
+def _train(options: TrainOptions, recipe: Recipe, ranks: Ranks, progress: Progress) -> TrainSummary:
+    started = perf_counter()
+    forget_process_peak(ranks.device)
+    dtype = resolve_precision(options.precision, ranks.device)
     network, init_sha256 = _initial_network(options)
     data = load_training_data(options.datasets, faces=MODELS[options.model].face_prior)
-    state = TrainState(network, recipe, device=device, dtype=dtype)
+    state = TrainState(ranks.prepared(network), recipe, device=ranks.device, dtype=dtype)
     config = {
         **_plain(asdict(options)),
         "resolved_recipe": recipe.as_dict(),
@@ -152,44 +172,67 @@ def train(options: TrainOptions, *, progress: Progress | None = None) -> TrainSu
         "resolved_datasets": data.facts,
         "init_sha256": init_sha256,
     }
-    with exclusive(options.out / ".lock", place=options.out):
-        log = RunLog(options.out, config, resume=options.resume)
-        if options.resume:
-            state.load(log.last)
-        logger.info("training %s on %s in %s", options.model, device, precision_name(dtype))
+    log = RunLog(options.out, config)
+    with exclusive(options.out / ".lock", place=options.out) if ranks.first else nullcontext():
+        _open(log, state, ranks, resume=options.resume)
+        logger.info("training %s on %s in %s", options.model, ranks.device, precision_name(dtype))
         logger.info("iteration %d of %d", state.iteration, recipe.iterations)
-        log.begin(state.iteration)
-        trainer = Trainer(
+        Trainer(
             recipe=recipe,
             data=data,
             state=state,
             log=log,
+            ranks=ranks,
             seed=options.seed,
-            info=WeightsInfo(
-                model=options.model,
-                temperature=boundary_temperature(network),
-                size=recipe.stages[-1].size,
-                training={
-                    "recipe": options.recipe,
-                    "init": options.init,
-                    "seed": options.seed,
-                    "datasets": data.facts,
-                },
-                licence=options.licence or data.licence,
-            ),
-            progress=progress or SilentProgress(),
-        )
-        trainer.run()
+            info=_info(options, recipe, data, network),
+            progress=progress if ranks.first else SilentProgress(),
+        ).run()
         summary = TrainSummary(
             iterations=state.iteration,
             best=state.best,
             seconds=round(perf_counter() - started, 3),
+            peak_memory_mb=_megabytes(process_peak(ranks.device)),
             weights=log.weights,
-            device=str(device),
+            device=str(ranks.device),
             precision=precision_name(dtype),
+            first=ranks.first,
         )
-        log.finish(summary.as_json())
+        if ranks.first:
+            log.finish(summary.as_json())
     return summary
+
+
+def _open(log: RunLog, state: TrainState, ranks: Ranks, *, resume: bool) -> None:
+    """Take the folder for this run, and up what an earlier part left there."""
+    if ranks.first:
+        log.open(resume=resume)
+    ranks.wait()
+    if resume:
+        state.load(log.last)
+    if ranks.first:
+        log.begin(state.iteration, divergences=state.divergences)
+    ranks.wait()  # until all have read the state, which is soon written anew
+
+
+def _info(
+    options: TrainOptions, recipe: Recipe, data: TrainingData, network: nn.Module
+) -> WeightsInfo:
+    return WeightsInfo(
+        model=options.model,
+        temperature=boundary_temperature(network),
+        size=recipe.stages[-1].size,
+        training={
+            "recipe": options.recipe,
+            "init": options.init,
+            "seed": options.seed,
+            "datasets": data.facts,
+        },
+        licence=options.licence or data.licence,
+    )
+
+
+def _megabytes(count: int | None) -> float | None:
+    return None if count is None else round(count / 1e6, 1)
 
 
 def _refuse_unknown_datasets(recipe: Recipe, count: int) -> None:

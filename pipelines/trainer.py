@@ -2,30 +2,40 @@
 
 import logging
 import math
-from dataclasses import asdict, replace
+import signal
 
 import numpy as np
+import torch
+from torch import nn
 
-from models import MODELS, normalize
+from models import MODELS
 from models.losses import BANetLoss, LossTerms
 from pipelines.augmentation.render import Batch
+from pipelines.backward_pass import BackwardPass, memory_advice
 from pipelines.batches import BatchSource
-from pipelines.checkpoints import WeightsInfo, save_weights
-from pipelines.devices import autocast, memory_limit_explained
+from pipelines.checkpoints import WeightsInfo
+from pipelines.devices import memory_limit_explained
 from pipelines.errors import BanetError
-from pipelines.images import PERSON_FROM, Pixels
-from pipelines.inference import Segmenter
 from pipelines.interrupts import interrupts_deferred
+from pipelines.optimizers import Optimizer
 from pipelines.progress import Progress
-from pipelines.recipes import Recipe
-from pipelines.runlog import PREVIEW_PHOTOS, RunLog
-from pipelines.scoring import score_mask, summarise
-from pipelines.trainingdata import Photos, TrainingData
+from pipelines.ranks import Ranks
+from pipelines.recipes import Recipe, Stage
+from pipelines.runlog import RunLog
+from pipelines.trainingdata import TrainingData
 from pipelines.trainstate import TrainState
+from pipelines.validation import Validation
 
 LOG_EVERY = 20
 
+MOST_RETURNS = 2
+"""How often a run that diverges goes back to its last checkpoint before it gives up."""
+
 logger = logging.getLogger(__name__)
+
+
+class DivergenceError(Exception):
+    """A step made something of a network that is not finite; the message says what."""
 
 
 class Trainer:
@@ -33,11 +43,11 @@ class Trainer:
 
     Args:
         recipe: What to do in which iteration.
-        data: What to learn from and what to be judged by; the best weights are those of the
-            greatest portrait IoU, averaged over the datasets that show people at all.
+        data: What to learn from and what to be judged by.
         state: Network, optimizer and position; it is changed.
         log: Where results and checkpoints go.
-        seed: Of the order of samples and the augmentation.
+        ranks: Who trains together.
+        seed: Of the order of samples, the augmentation and dropout.
         info: What the metadata of the weights is to say, but for the scores.
         progress: Is told of every step.
     """
@@ -49,145 +59,208 @@ class Trainer:
         data: TrainingData,
         state: TrainState,
         log: RunLog,
+        ranks: Ranks,
         seed: int,
         info: WeightsInfo,
         progress: Progress,
     ) -> None:
         self.recipe = recipe
-        self.data = data
         self.state = state
         self.log = log
-        self.info = info
+        self.ranks = ranks
+        self.seed = seed
         self.progress = progress
         self.source = BatchSource(data.training, recipe, seed=seed, device=state.device)
-        self.decisive = [
-            name for name, photos in data.validation.items() if _show_somebody(photos)
-        ] or list(data.validation)
-        refines = MODELS[info.model].refine_loss
+        self.validation = Validation(data.validation, log=log, info=info)
+        model = MODELS[info.model]
+        self.backward = BackwardPass(state, ranks=ranks, face_prior=model.face_prior)
         self.criteria = {
-            stage: BANetLoss(refine_weight=stage.refine_weight * refines).to(state.device)
+            stage: BANetLoss(refine_weight=stage.refine_weight * model.refine_loss).to(state.device)
             for stage in recipe.stages
         }
+        self._fitted: Stage | None = None
 
     def run(self) -> None:
         """Train to the end of the recipe, validating and saving on the way.
 
+        An interrupt takes effect between two steps, after the state was saved; where several
+        processes train together, in all of them after the same step.
+
         Raises:
-            BanetError: The loss is no longer finite, or the device has too little memory.
+            BanetError: The run diverges again and again, or the device has too little memory.
         """
         state = self.state
-        self.progress.start("training", self.recipe.iterations - state.iteration)
-        advice = (
-            f"{state.device}: not enough memory for this batch; use a smaller --batch-size or "
-            "--size"
-        )
-        try:
-            with memory_limit_explained(advice):
-                for batch in self.source.batches(state.iteration):
-                    # A step is taken wholly or not at all, so that the state can be saved.
-                    with interrupts_deferred():
-                        self.advance(batch)
-        except KeyboardInterrupt:
-            state.save(self.log.last)
-            logger.warning(
-                "saved at iteration %d; add --resume to go on from there", state.iteration
-            )
-            raise
+        with memory_limit_explained(memory_advice(state.device)), interrupts_deferred() as received:
+            self.save()  # so that there always is something to go back to
+            while state.iteration < self.recipe.iterations:
+                self.progress.start("training", self.recipe.iterations - state.iteration)
+                try:
+                    interrupt = self.advance_until_interrupted(received)
+                except DivergenceError as divergence:
+                    self.go_back(str(divergence))
+                    continue
+                if interrupt:
+                    self.leave(interrupt, received)
+                    break
         self.progress.finish()
+
+    def advance_until_interrupted(self, received: list[int]) -> int:
+        """Train on batch after batch.
+
+        Args:
+            received: Numbers of the signals that have come; it grows meanwhile.
+
+        Returns:
+            A signal that some process has received; 0 at the end of the recipe.
+
+        Raises:
+            DivergenceError: A step must be undone.
+        """
+        state = self.state
+        for batch in self.source.batches(state.iteration):
+            self.advance(self.ranks.share(batch))
+            interrupt = self.ranks.greatest(max(received, default=0))
+            if interrupt:
+                return interrupt
+        return 0
 
     def advance(self, batch: Batch) -> None:
         """Train on one batch; log, validate and save when it is time."""
         state, recipe = self.state, self.recipe
         terms = self.step(batch)
-        if state.iteration % LOG_EVERY == 0:
+        if self.ranks.first and state.iteration % LOG_EVERY == 0:
             self.record(terms)
         self.progress.advance(1, f"loss {terms.total.item():.3f}")
         at_end = state.iteration == recipe.iterations
         if state.iteration % recipe.validate_every == 0 or at_end:
-            self.validate()
-            state.save(self.log.last)
+            _require_finite_weights(state.network)
+            if self.ranks.first:
+                self.validation(state)
+            self.save()
 
     def step(self, batch: Batch) -> LossTerms:
-        """Take one step of the optimizer."""
+        """Take one step of the optimizer.
+
+        Args:
+            batch: This process's share, on the device.
+
+        Returns:
+            The loss before the step, averaged over the processes.
+
+        Raises:
+            DivergenceError: Loss or gradient are not finite.
+        """
         state = self.state
         stage, position = self.recipe.stage_at(state.iteration)
+        criterion = self.criteria[stage]
+        self.fit(stage, position, criterion)
         optimizer = state.optimizer_for(stage, position)
         state.network.train()
-        planes = [normalize(batch.image), *([] if batch.prior is None else [batch.prior])]
-        inputs = [plane.contiguous(memory_format=state.layout) for plane in planes]
-        with autocast(state.device, state.dtype):
-            prediction = state.network(*inputs)
-        terms: LossTerms = self.criteria[stage](
-            prediction, batch.image, batch.mask, batch.boundary, batch.valid
-        )
-        if not math.isfinite(terms.total.item()):
-            raise BanetError(
-                f"{self.log.folder}: the loss is {terms.total.item()} at iteration "
-                f"{state.iteration}; train anew into another folder with a lower --learning-rate, "
-                f"for instance with --init {self.log.weights}"
-            )
         optimizer.zero_grad(set_to_none=True)
-        state.scaler.scale(terms.total).backward()
+        terms = self.backward(batch, criterion, seed=self.dropout_seed())
+        if not math.isfinite(terms.total.item()):
+            raise DivergenceError(f"the loss is {terms.total.item()}")
+        self.clip_gradient(stage, optimizer)
         state.scaler.step(optimizer)
         state.scaler.update()
+        state.follow(stage)
         state.iteration += 1
         return terms
+
+    def fit(self, stage: Stage, position: int, criterion: BANetLoss) -> None:
+        """Before the first step of a stage, see how many of its views fit into memory."""
+        if position == 0:
+            self.state.micro_batch = None
+        if position == 0 or self._fitted is not stage:
+            self.backward.fit(stage, criterion)
+            self._fitted = stage
+
+    def dropout_seed(self) -> int:
+        """Return a seed of this step and process, so that a resumed run drops the same."""
+        entropy = (self.seed, self.state.iteration, self.ranks.rank)
+        return int(np.random.SeedSequence(entropy).generate_state(1)[0])
+
+    def clip_gradient(self, stage: Stage, optimizer: Optimizer) -> None:
+        """Shorten the gradient to the greatest norm that the stage allows."""
+        if not stage.clip:
+            return
+        scaler = self.state.scaler
+        scaler.unscale_(optimizer)
+        norm = nn.utils.clip_grad_norm_(self.state.network.parameters(), stage.clip).item()
+        # Where the loss is scaled such norms are usual: the scaler leaves the step out.
+        if not math.isfinite(norm) and not scaler.is_enabled():
+            raise DivergenceError(f"the norm of the gradient is {norm}")
 
     def record(self, terms: LossTerms) -> None:
         """Write the terms of the loss to the logs."""
         stage, position = self.recipe.stage_at(self.state.iteration - 1)
         values = {f"loss/{name}": term.item() for name, term in terms._asdict().items()}
-        values["learning_rate"] = stage.rate_at(position)
+        values["learning_rate"] = self.state.rate_at(stage, position)
         self.log.scalars(self.state.iteration, values)
 
-    def validate(self) -> None:
-        """Score the validation photos at the working size; keep the best weights."""
+    def save(self) -> None:
+        """Let the first process save the state, and the others wait for it."""
+        if self.ranks.first:
+            self.state.save(self.log.last)
+        self.ranks.wait()
+
+    def go_back(self, reason: str) -> None:
+        """Go on from the last checkpoint at half the learning rate.
+
+        Raises:
+            BanetError: That has not helped before.
+        """
         state = self.state
-        segmenter = Segmenter(
-            state.network.eval(),
-            device=state.device,
-            dtype=state.dtype,
-            size=self.recipe.stages[-1].size,
-        )
-        results = {
-            name: summarise(
-                [score_mask(segmenter(photo, face), mask) for photo, mask, face in photos]
+        diverged_at = state.iteration
+        if state.divergences == MOST_RETURNS:
+            raise BanetError(self._advice(reason))
+        state.load(self.log.last)
+        self.ranks.wait()  # until all have read what is now written anew
+        state.divergences += 1
+        if self.ranks.first:
+            self.log.begin(state.iteration, divergences=state.divergences - 1)
+            self.log.scalars(
+                state.iteration,
+                {
+                    "divergences": state.divergences,
+                    "diverged_at": diverged_at,
+                    "learning_rate_factor": state.rate_factor,
+                },
             )
-            for name, photos in self.data.validation.items()
-        }
-        # Where nobody is to be seen, a photo scores 1 or, for a single wrong pixel, 0: such a
-        # dataset says what goes wrong, but its mean is too coarse to choose weights by.
-        chosen_by = [results[name].portrait_iou for name in self.decisive]
-        mean_iou = sum(chosen_by) / len(chosen_by)
-        values = {
-            f"val/{name}/{key}": value
-            for name, scores in results.items()
-            for key, value in asdict(scores).items()
-        }
-        self.log.scalars(state.iteration, {"val/portrait_iou": mean_iou, **values})
-        self.log.preview(state.iteration, self.preview_masks(segmenter))
-        logger.info(
-            "iteration %d: portrait IoU %s",
+        self.save()
+        stage, position = self.recipe.stage_at(state.iteration)
+        logger.warning(
+            "%s at iteration %d; going back to iteration %d, saved in %s, at half the learning "
+            "rate: %g instead of %g",
+            reason,
+            diverged_at,
             state.iteration,
-            ", ".join(f"{name} {scores.portrait_iou:.4f}" for name, scores in results.items()),
+            self.log.last,
+            state.rate_at(stage, position),
+            2 * state.rate_at(stage, position),
         )
-        if mean_iou >= state.best_iou:
-            state.best = {
-                "iteration": state.iteration,
-                "portrait_iou": mean_iou,
-                "validation": {name: scores.as_json() for name, scores in results.items()},
-            }
-            training = {**self.info.training, "best": state.best}
-            save_weights(self.log.weights, state.network, replace(self.info, training=training))
 
-    def preview_masks(self, segmenter: Segmenter) -> list[tuple[Pixels, Pixels]]:
-        """Segment the first few photos of every validation set."""
-        return [
-            (photo, (segmenter(photo, face) * 255).round().astype(np.uint8))
-            for samples in self.data.validation.values()
-            for photo, _, face in samples[:PREVIEW_PHOTOS]
-        ]
+    def leave(self, interrupt: int, received: list[int]) -> None:
+        """Save, and see to it that the interrupt takes effect in this process too."""
+        self.save()
+        if not received:
+            signal.raise_signal(interrupt)
+        logger.warning(
+            "saved at iteration %d; add --resume to go on from there", self.state.iteration
+        )
+
+    def _advice(self, reason: str) -> str:
+        advice = (
+            f"{self.log.folder}: {reason} at iteration {self.state.iteration}, even after going "
+            f"back to a checkpoint {MOST_RETURNS} times, each time at half the learning rate; "
+            "train anew into another folder with a lower --learning-rate"
+        )
+        if self.log.weights.is_file():
+            advice += f", for instance with --init {self.log.weights}"
+        return advice
 
 
-def _show_somebody(photos: Photos) -> bool:
-    return any(mask.max() >= PERSON_FROM for _, mask, _ in photos)
+def _require_finite_weights(network: nn.Module) -> None:
+    """Refuse to keep what a step has spoilt whose loss was still finite."""
+    if not all(bool(torch.isfinite(each).all()) for each in network.parameters()):
+        raise DivergenceError("a weight is not finite")

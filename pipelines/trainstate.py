@@ -2,15 +2,23 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
+from pipelines.averaging import AveragedNetwork
 from pipelines.devices import training_layout
 from pipelines.errors import WeightsError
 from pipelines.images import write_atomically
+from pipelines.optimizers import (
+    Optimizer,
+    build_optimizer,
+    load_optimizer_tensors,
+    optimizer_tensors,
+)
 from pipelines.recipes import Recipe, Stage
 
 STATE_FILE = "state.safetensors"
@@ -19,14 +27,17 @@ STATE_FILE = "state.safetensors"
 class TrainState:
     """Network, optimizer and position in the recipe.
 
-    Data order, augmentation and schedule are functions of the iteration's number and need no
-    state of their own.
+    Data order, augmentation, dropout and schedule are functions of the iteration's number and need
+    no state of their own.
 
     Attributes:
         layout: Memory format of the network, and of the images that it is to get.
+        averaged: Follows the network where the stage has `ema` on; None elsewhere.
         iteration: Steps taken.
         best: Iteration and validation scores of the best weights so far, empty before the first
             validation.
+        divergences: How often training went back to a checkpoint.
+        micro_batch: Fewest views that go through the network at a time; None for whole batches.
     """
 
     def __init__(
@@ -35,41 +46,60 @@ class TrainState:
         self.layout = training_layout(network, device=device, dtype=dtype)
         self.network = network.to(device)
         self.network.to(memory_format=self.layout)  # type: ignore[call-overload] # of its stubs
+        self.averaged: AveragedNetwork | None = None
         self.device = device
         self.dtype = dtype
         self.iteration = 0
         self.best: dict[str, object] = {}
+        self.divergences = 0
+        self.micro_batch: int | None = None
         # Half precision overflows unless the loss is scaled; bfloat16 has the range of float32.
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
         self._recipe = recipe
-        self._optimizer: torch.optim.SGD | None = None
+        self._optimizer: Optimizer | None = None
 
     @property
     def best_iou(self) -> float:
         """Mean portrait IoU of the best weights so far, 0 before the first validation."""
         return float(str(self.best.get("portrait_iou", 0.0)))
 
-    def optimizer_for(self, stage: Stage, position: int) -> torch.optim.SGD:
+    @property
+    def evaluated(self) -> nn.Module:
+        """The network that is validated and kept: the average where there is one."""
+        return self.network if self.averaged is None else self.averaged.network
+
+    @property
+    def rate_factor(self) -> float:
+        """What the learning rates of the recipe are multiplied by: half for every divergence."""
+        return 0.5**self.divergences
+
+    def rate_at(self, stage: Stage, position: int) -> float:
+        """Return the learning rate of an iteration of a stage, counted from 0."""
+        return stage.rate_at(position) * self.rate_factor
+
+    def optimizer_for(self, stage: Stage, position: int) -> Optimizer:
         """Return the optimizer for a step, its rate set; every stage begins with a fresh one."""
         if position == 0 or self._optimizer is None:
-            self._optimizer = self._new_optimizer(stage)
+            self._optimizer = build_optimizer(stage, self.network)
         for group in self._optimizer.param_groups:
-            group["lr"] = stage.rate_at(position)
+            group["lr"] = self.rate_at(stage, position)
         return self._optimizer
+
+    def follow(self, stage: Stage) -> None:
+        """Let the average follow a step; it lasts over stages until one has it off."""
+        if not stage.ema:
+            self.averaged = None
+            return
+        if self.averaged is None:
+            self.averaged = AveragedNetwork(self.network)
+        self.averaged.update(self.network, decay=stage.ema)
 
     def save(self, folder: Path) -> None:
         """Write all that a resume needs, atomically."""
-        tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
-        tensors |= {f"momentum.{key}": value for key, value in self._momentum().items()}
-        facts = {
-            "iteration": self.iteration,
-            "best": self.best,
-            "scaler": self.scaler.state_dict(),
-        }
         # Copies, because safetensors refuses channels-last strides.
-        plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+        plain = {key: each.detach().cpu().contiguous() for key, each in self._tensors().items()}
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / STATE_FILE, save(plain, {"facts": json.dumps(facts)}))
+        write_atomically(folder / STATE_FILE, save(plain, {"facts": json.dumps(self._facts())}))
 
     def load(self, folder: Path) -> None:
         """Take up what `save` wrote; do nothing if it never did.
@@ -81,43 +111,57 @@ class TrainState:
         if not path.is_file():
             return
         try:
-            with safe_open(path, framework="pt", device=str(self.device)) as file:
+            with safe_open(path, framework="pt") as file:
                 facts = json.loads((file.metadata() or {})["facts"])
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            self.network.load_state_dict(_below("network.", tensors))
+            self._take_facts(facts)
+            self._take_tensors(tensors, updates=facts["averaged_updates"])
         except (SafetensorError, KeyError, RuntimeError) as error:
             raise WeightsError(
                 f"{path}: damaged, or of another network; remove the folder and start again"
             ) from error
-        self.iteration, self.best = facts["iteration"], facts["best"]
-        self.scaler.load_state_dict(facts["scaler"])
-        self._load_momentum(_below("momentum.", tensors))
 
-    def _new_optimizer(self, stage: Stage) -> torch.optim.SGD:
-        return torch.optim.SGD(
-            self.network.parameters(),
-            lr=stage.learning_rate,
-            momentum=stage.momentum,
-            weight_decay=stage.weight_decay,
-        )
-
-    def _momentum(self) -> dict[str, torch.Tensor]:
-        if self._optimizer is None:
-            return {}
+    def _facts(self) -> dict[str, Any]:
         return {
-            name: self._optimizer.state[parameter]["momentum_buffer"]
-            for name, parameter in self.network.named_parameters()
-            if self._optimizer.state[parameter].get("momentum_buffer") is not None
+            "iteration": self.iteration,
+            "best": self.best,
+            "divergences": self.divergences,
+            "micro_batch": self.micro_batch,
+            "averaged_updates": 0 if self.averaged is None else self.averaged.updates,
+            "scaler": self.scaler.state_dict(),
         }
 
-    def _load_momentum(self, buffers: dict[str, torch.Tensor]) -> None:
-        stage, _ = self._recipe.stage_at(self.iteration - 1)
-        self._optimizer = self._new_optimizer(stage)
-        for name, parameter in self.network.named_parameters():
-            if name in buffers:
-                # In the parameter's own memory format, as the optimizer would have made it.
-                buffer = torch.empty_like(parameter).copy_(buffers[name])
-                self._optimizer.state[parameter]["momentum_buffer"] = buffer
+    def _take_facts(self, facts: dict[str, Any]) -> None:
+        self.iteration, self.best = facts["iteration"], facts["best"]
+        self.divergences, self.micro_batch = facts["divergences"], facts["micro_batch"]
+        self.scaler.load_state_dict(facts["scaler"])
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        averaged = {} if self.averaged is None else self.averaged.network.state_dict()
+        remembered = (
+            {} if self._optimizer is None else optimizer_tensors(self._optimizer, self.network)
+        )
+        return {
+            **_under("network.", self.network.state_dict()),
+            **_under("averaged.", averaged),
+            **_under("optimizer.", remembered),
+        }
+
+    def _take_tensors(self, tensors: dict[str, torch.Tensor], *, updates: int) -> None:
+        """Take up tensors, which lie on the CPU."""
+        self.network.load_state_dict(_below("network.", tensors))
+        averaged = _below("averaged.", tensors)
+        self.averaged = AveragedNetwork(self.network) if averaged else None
+        if self.averaged is not None:
+            self.averaged.network.load_state_dict(averaged)
+            self.averaged.updates = updates
+        stage, _ = self._recipe.stage_at(max(0, self.iteration - 1))
+        self._optimizer = build_optimizer(stage, self.network)
+        load_optimizer_tensors(self._optimizer, self.network, _below("optimizer.", tensors))
+
+
+def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {prefix + key: value for key, value in tensors.items()}
 
 
 def _below(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -49,4 +49,5 @@ def train(
     )
     with console.progress() as progress:
         summary = run(settings, progress=progress)
-    console.finish(summary)
+    if summary.first:
+        console.finish(summary)

@@ -1,0 +1,173 @@
+"""The processes that train one network together: the only module that knows torch.distributed.
+
+`torchrun --nproc-per-node N -m banet_cli train ...` starts N of them. Each works on its share of
+every batch; the mean of their gradients is what all of them step along.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from pipelines.augmentation.render import Batch
+from pipelines.devices import resolve_device
+from pipelines.errors import BanetError, ConfigError
+from pipelines.micro_batches import cut
+from pipelines.recipes import MINIMUM_BATCH, Recipe
+
+PATIENCE = timedelta(hours=6)
+"""How long a process waits for another, such as the first while it validates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranks:
+    """This process among those that train together; by default it is alone.
+
+    Attributes:
+        device: Of this process.
+        rank: Its number, from 0. The first one logs, validates and saves.
+        count: How many there are.
+    """
+
+    device: torch.device
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that logs, validates and saves."""
+        return self.rank == 0
+
+    @contextmanager
+    def joined(self) -> Iterator[None]:
+        """Be connected to the others for the time of a `with` block; only the first one reports.
+
+        Raises:
+            BanetError: Another process ended, or cannot be reached.
+        """
+        if self.count == 1:
+            yield
+            return
+        backend = "gloo"
+        if self.device.type == "cuda":
+            backend = "nccl"
+            torch.cuda.set_device(self.device)
+        with _lost_processes_explained(), _reports_of(self):
+            distributed.init_process_group(backend, timeout=PATIENCE)
+            try:
+                yield
+            finally:
+                distributed.destroy_process_group()
+
+    def refuse_uneven(self, recipe: Recipe) -> None:
+        """Make sure that every process gets equally many views of every batch.
+
+        Raises:
+            ConfigError: It would not, or too few for batch normalisation.
+        """
+        for stage in recipe.stages:
+            if stage.batch_size % self.count or stage.batch_size < self.count * MINIMUM_BATCH:
+                raise ConfigError(
+                    f"--batch-size {stage.batch_size}: {self.count} processes share a batch; use "
+                    f"a multiple of {self.count}, at least {self.count * MINIMUM_BATCH}"
+                )
+
+    def share(self, batch: Batch) -> Batch:
+        """Return this process's share of a batch."""
+        return cut(batch, self.count)[self.rank]
+
+    def prepared(self, network: nn.Module) -> nn.Module:
+        """Let batch normalisation on GPUs see the shares of all processes as one batch."""
+        if self.count == 1 or self.device.type != "cuda":
+            return network
+        return nn.SyncBatchNorm.convert_sync_batchnorm(network)
+
+    def parallel(self, network: nn.Module) -> nn.Module:
+        """Wrap a network so that the last `backward` of a step averages the gradients."""
+        return network if self.count == 1 else DistributedDataParallel(network)
+
+    def mean(self, values: Tensor) -> Tensor:
+        """Average a tensor over the processes."""
+        if self.count > 1:
+            distributed.all_reduce(values)
+            values /= self.count
+        return values
+
+    def greatest(self, number: int) -> int:
+        """Return the greatest of the numbers that the processes give."""
+        if self.count == 1:
+            return number
+        value = torch.tensor(number, device=self.device)
+        distributed.all_reduce(value, distributed.ReduceOp.MAX)
+        return int(value)
+
+    def wait(self) -> None:
+        """Wait until every process has come here."""
+        self.greatest(0)
+
+
+def launched_ranks(device: str) -> Ranks:
+    """Return what torchrun says of this process in the environment, and choose its device.
+
+    Args:
+        device: As `--device`; several processes take the GPU of their local rank each.
+
+    Raises:
+        ConfigError: The device has no such name, or is a single one for several processes.
+        DeviceError: The device is not there.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))
+    if count == 1 or "RANK" not in os.environ:
+        return Ranks(device=resolve_device(device))
+    chosen = resolve_device(device)
+    if chosen.type not in {"cpu", "cuda"} or ":" in device:
+        raise ConfigError(
+            f"--device {device}: {count} processes cannot share it; use --device cuda, which gives "
+            "each its own, or --device cpu"
+        )
+    if chosen.type == "cuda":
+        chosen = resolve_device(f"cuda:{os.environ['LOCAL_RANK']}")
+    return Ranks(device=chosen, rank=int(os.environ["RANK"]), count=count)
+
+
+def without_exchange(network: nn.Module) -> AbstractContextManager[None]:
+    """Let the `backward` passes of a `with` block keep their gradients to this process.
+
+    Args:
+        network: What `Ranks.parallel` returned.
+    """
+    if isinstance(network, DistributedDataParallel):
+        return network.no_sync()
+    return nullcontext()
+
+
+@contextmanager
+def _reports_of(ranks: Ranks) -> Iterator[None]:
+    """Keep all but errors of the processes after the first out of the log."""
+    logger = logging.getLogger("pipelines")
+    level = logger.level
+    if not ranks.first:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _lost_processes_explained() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
+            raise
+        raise BanetError(
+            f"the other processes of this training cannot be reached ({str(error).splitlines()[0]})"
+            "; see what they said, then run the same command again with --resume"
+        ) from error

@@ -1,0 +1,90 @@
+"""Judging a network in training, and keeping the best weights."""
+
+import logging
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from pipelines.checkpoints import WeightsInfo, save_weights
+from pipelines.images import PERSON_FROM, Pixels
+from pipelines.inference import Segmenter
+from pipelines.runlog import PREVIEW_PHOTOS, RunLog
+from pipelines.scoring import score_mask, summarise
+from pipelines.trainingdata import Photos
+from pipelines.trainstate import TrainState
+
+logger = logging.getLogger(__name__)
+
+
+class Validation:
+    """Scores networks on the validation photos.
+
+    The best weights are those of the greatest portrait IoU, averaged over the datasets that show
+    people at all.
+
+    Args:
+        photos: By the name of the dataset.
+        log: Where scores, pictures and the best weights go.
+        info: What the metadata of the weights is to say, but for the scores; its `size` is the
+            working size.
+    """
+
+    def __init__(self, photos: dict[str, Photos], *, log: RunLog, info: WeightsInfo) -> None:
+        self._photos = photos
+        self._log = log
+        self._info = info
+        self._decisive = [name for name, each in photos.items() if _show_somebody(each)] or list(
+            photos
+        )
+
+    def __call__(self, state: TrainState) -> None:
+        """Score the network that the state would give, and keep its weights if none were better.
+
+        Args:
+            state: Its `best` is changed.
+        """
+        segmenter = Segmenter(
+            state.evaluated.eval(), device=state.device, dtype=state.dtype, size=self._info.size
+        )
+        results = {
+            name: summarise(
+                [score_mask(segmenter(photo, face), mask) for photo, mask, face in photos]
+            )
+            for name, photos in self._photos.items()
+        }
+        # Where nobody is to be seen, a photo scores 1 or, for a single wrong pixel, 0: such a
+        # dataset says what goes wrong, but its mean is too coarse to choose weights by.
+        chosen_by = [results[name].portrait_iou for name in self._decisive]
+        mean_iou = sum(chosen_by) / len(chosen_by)
+        values = {
+            f"val/{name}/{key}": value
+            for name, scores in results.items()
+            for key, value in asdict(scores).items()
+        }
+        self._log.scalars(state.iteration, {"val/portrait_iou": mean_iou, **values})
+        self._log.preview(state.iteration, self._previews(segmenter))
+        logger.info(
+            "iteration %d: portrait IoU %s",
+            state.iteration,
+            ", ".join(f"{name} {scores.portrait_iou:.4f}" for name, scores in results.items()),
+        )
+        if mean_iou >= state.best_iou:
+            state.best = {
+                "iteration": state.iteration,
+                "portrait_iou": mean_iou,
+                "validation": {name: scores.as_json() for name, scores in results.items()},
+            }
+            training = {**self._info.training, "best": state.best}
+            save_weights(self._log.weights, state.evaluated, replace(self._info, training=training))
+
+    def _previews(self, segmenter: Segmenter) -> list[tuple[Pixels, Pixels]]:
+        """Segment the first few photos of every validation set."""
+        return [
+            (photo, (segmenter(photo, face) * 255).round().astype(np.uint8))
+            for samples in self._photos.values()
+            for photo, _, face in samples[:PREVIEW_PHOTOS]
+        ]
+
+
+def _show_somebody(photos: Photos) -> bool:
+    return any(mask.max() >= PERSON_FROM for _, mask, _ in photos)

@@ -1,0 +1,95 @@
+"""What torchrun starts in the tests of ranks: DATASET FOLDER, which gets each rank's tensors."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from models import MODELS, build_model
+from models.losses import BANetLoss
+from pipelines.augmentation.render import Batch
+from pipelines.backward_pass import BackwardPass
+from pipelines.checkpoints import WeightsInfo
+from pipelines.progress import SilentProgress
+from pipelines.ranks import Ranks, launched_ranks
+from pipelines.recipes import recipe_from_table
+from pipelines.runlog import RunLog
+from pipelines.trainer import Trainer
+from pipelines.trainingdata import load_training_data
+from pipelines.trainstate import TrainState
+
+MODEL = "banet-64"
+RECIPE = recipe_from_table(
+    {
+        "iterations": 4,
+        "validate_every": 2,
+        "size": 32,
+        "batch_size": 4,
+        "optimizer": "adamw",
+        "learning_rate": 0.001,
+        "ema": 0.9,
+    },
+    where="test",
+)
+
+
+def new_state() -> TrainState:
+    torch.manual_seed(0)
+    network = build_model(MODEL)
+    return TrainState(network, RECIPE, device=torch.device("cpu"), dtype=torch.float32)
+
+
+def random_batch() -> Batch:
+    rng = np.random.default_rng(0)
+
+    def plane(channels: int) -> torch.Tensor:
+        return torch.from_numpy(rng.random((4, channels, 32, 32), np.float32))
+
+    boundary, valid = (plane(1).round() for _ in range(2))
+    return Batch(image=plane(3), mask=plane(1).round(), boundary=boundary, valid=valid)
+
+
+def gradients(batch: Batch, ranks: Ranks) -> dict[str, torch.Tensor]:
+    """Return the gradients of one step by the name of the parameter."""
+    state = new_state()
+    backward = BackwardPass(state, ranks=ranks, face_prior=False)
+    state.network.train()
+    backward(batch, BANetLoss(), seed=0)
+    named = state.network.named_parameters()
+    return {name: each.grad.contiguous() for name, each in named if each.grad is not None}
+
+
+def trained(dataset: Path, folder: Path, ranks: Ranks) -> dict[str, torch.Tensor]:
+    """Train by the recipe and return the parameters."""
+    state = new_state()
+    log = RunLog(folder / "run", {})
+    if ranks.first:
+        log.open(resume=False)
+        log.begin(0, divergences=0)
+    Trainer(
+        recipe=RECIPE,
+        data=load_training_data([dataset], faces=MODELS[MODEL].face_prior),
+        state=state,
+        log=log,
+        ranks=ranks,
+        seed=0,
+        info=WeightsInfo(model=MODEL, temperature=2.0, size=32),
+        progress=SilentProgress(),
+    ).run()
+    return {name: each.detach().contiguous() for name, each in state.network.named_parameters()}
+
+
+def main() -> None:
+    dataset, folder = map(Path, sys.argv[1:])
+    torch.set_num_threads(1)
+    ranks = launched_ranks("cpu")
+    with ranks.joined():
+        found = gradients(ranks.share(random_batch()), ranks)
+        save_file(found, folder / f"gradients-{ranks.rank}.safetensors")
+        save_file(trained(dataset, folder, ranks), folder / f"trained-{ranks.rank}.safetensors")
+
+
+if __name__ == "__main__":
+    main()

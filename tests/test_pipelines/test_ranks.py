@@ -1,0 +1,94 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import two_ranks
+from safetensors.torch import load_file
+
+from pipelines.errors import ConfigError
+from pipelines.ranks import Ranks, launched_ranks
+from pipelines.recipes import recipe_from_table
+
+CPU = torch.device("cpu")
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    "OMP_NUM_THREADS": "1",
+}
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+
+
+@pytest.fixture(scope="module")
+def folder(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes found out and trained together."""
+    path = tmp_path_factory.mktemp("ranks")
+    command = [*TORCHRUN, two_ranks.__file__, str(prepared), str(path)]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_all_processes_end_with_the_same_parameters(folder: Path) -> None:
+    first, second = (load_file(folder / f"trained-{rank}.safetensors") for rank in range(2))
+    for name, tensor in first.items():
+        torch.testing.assert_close(second[name], tensor, rtol=0, atol=0)
+
+
+def test_gradients_are_the_mean_of_those_of_the_shares(folder: Path) -> None:
+    alone, batch = Ranks(device=CPU), two_ranks.random_batch()
+    shares = [Ranks(device=CPU, rank=rank, count=2).share(batch) for rank in range(2)]
+    first, second = (two_ranks.gradients(share, alone) for share in shares)
+    for rank in range(2):
+        found = load_file(folder / f"gradients-{rank}.safetensors")
+        for name, gradient in found.items():
+            torch.testing.assert_close(gradient, (first[name] + second[name]) / 2)
+
+
+def test_shares_make_up_the_batch() -> None:
+    batch = two_ranks.random_batch()
+    shares = [Ranks(device=CPU, rank=rank, count=2).share(batch) for rank in range(2)]
+    assert torch.equal(torch.cat([share.image for share in shares]), batch.image)
+
+
+@pytest.mark.parametrize("batch_size", [2, 5])
+def test_batches_that_cannot_be_shared_are_refused(batch_size: int) -> None:
+    recipe = recipe_from_table({"iterations": 1, "batch_size": batch_size}, where="test")
+    with pytest.raises(ConfigError, match="2 processes share a batch; use a multiple of 2, at le"):
+        Ranks(device=CPU, count=2).refuse_uneven(recipe)
+
+
+def test_one_device_for_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("RANK", "1"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "1")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match="2 processes cannot share it; use --device cuda"):
+        launched_ranks("cuda:1")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
+def test_interrupt_of_one_process_ends_all_after_saving(prepared: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    arguments = ["train", str(prepared), "--out", str(run), "--iterations", "100000"]
+    arguments += ["--batch-size", "4", "--size", "32", "--device", "cpu", "--json"]
+    with subprocess.Popen(
+        [*TORCHRUN, "-m", "banet_cli", *arguments],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while process.poll() is None and not (run / "metrics.jsonl").exists():
+            time.sleep(0.05)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[-1]), signal.SIGTERM)
+        output, messages = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert messages.count("add --resume to go on from there") == 1, messages
+    assert not output

@@ -5,6 +5,7 @@ from functools import partial
 
 import cv2
 import numpy as np
+from composition import blend, without_background
 
 from pipelines.augment import person_box
 from pipelines.compositing import picture_background
@@ -46,21 +47,24 @@ def _resized(photo: Pixels, mask: Pixels, _: Pixels, *, factor: float) -> tuple[
     return resize(photo, height=height, width=width), resize(mask, height=height, width=width)
 
 
-def _farther(
+def _elsewhere(
     photo: Pixels, mask: Pixels, background: Pixels, *, factor: float
 ) -> tuple[Pixels, Pixels]:
-    """Put the whole photo at the bottom middle of a larger picture without people.
+    """Put the people, cut out, at the bottom middle of a picture that is larger by 1 / factor.
 
-    The bottom, because most photos end before the person does; one whom a photo cuts at its sides
-    ends at the seam, which no camera would show.
+    The photo itself within that picture would show its frame, which costs more than the size. The
+    bottom, because most photos end before the person does. Whom the sides of the photo cut near the
+    head ends at a straight line here.
     """
     height, width = mask.shape
     whole_height, whole_width = round(height / factor), round(width / factor)
     whole = picture_background(background, height=whole_height, width=whole_width).copy()
     whole_mask = np.zeros((whole_height, whole_width), np.uint8)
+    colours, alpha = without_background(photo, mask)
     left = (whole_width - width) // 2
-    inside = slice(whole_height - height, None), slice(left, left + width)
-    whole[inside], whole_mask[inside] = photo, mask
+    inside = slice(whole_height - len(alpha), None), slice(left, left + width)
+    whole[inside] = blend(colours, alpha, np.ascontiguousarray(whole[inside]))
+    whole_mask[inside] = alpha
     return whole, whole_mask
 
 
@@ -86,9 +90,12 @@ CHANGES: dict[str, Change] = {
     "mirrored": _mirrored,
     "pixels x 0.5": partial(_resized, factor=0.5),
     "pixels x 2": partial(_resized, factor=2.0),
-    "person x 0.5": partial(_farther, factor=0.5),
-    "person x 0.7": partial(_farther, factor=0.7),
     "person x 1.4": partial(_nearer, factor=1.4),
     "person x 2": partial(_nearer, factor=2.0),
+    "other ground": partial(_elsewhere, factor=1.0),
+    "other ground, person x 0.7": partial(_elsewhere, factor=0.7),
+    "other ground, person x 0.5": partial(_elsewhere, factor=0.5),
 }
-"""`pixels` scales height and width of the picture, `person` those of the person in the frame."""
+"""`pixels` scales height and width of the picture, `person` those of the person in the frame. Who is
+to be smaller needs more ground than the photo has: the loss by size alone is that beyond what the
+other ground costs at the same size."""

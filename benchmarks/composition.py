@@ -45,7 +45,7 @@ LIGHT = (0.85, 1.15)
 """Least and greatest factor of the brightness, of person and ground each on their own."""
 
 DEFOCUS = 6.0
-"""Greatest standard deviation of the blur of the ground in pixels; half of the grounds are sharp."""
+"""Greatest standard deviation of a ground's blur in pixels; half of the grounds are sharp."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,24 +66,34 @@ class CutOut:
     cut_right: bool
 
 
-def cut_out_person(photo: Pixels, mask: Pixels) -> CutOut:
-    """Cut the people out of a photo, a little inside of the mask's edge.
+def without_background(photo: Pixels, mask: Pixels) -> tuple[Pixels, Pixels]:
+    """Estimate the colours of the people of a photo alone, a little inside of the mask's edge.
 
     The edge is where masks err and where the old background shines through: alpha is 0 at the
     contour, 1 about three pixels within, and the colours between are estimated from those inside.
 
     Args:
         photo: RGB, (H, W, 3) uint8.
-        mask: (H, W) uint8, 0-255, with somebody in it.
+        mask: (H, W) uint8, 0-255.
+
+    Returns:
+        Colours (h, W, 3) and alpha (h, W), uint8, where h is less than H if the photo is cut off
+        above where its sides cut the person.
     """
     rows = _rows_above_side_cuts(mask)
     photo, mask = photo[:rows], mask[:rows]
     inner = cv2.subtract(cv2.GaussianBlur(mask, (0, 0), EDGE_SIGMA), np.full_like(mask, CONTOUR))
     alpha = np.asarray(cv2.convertScaleAbs(inner, alpha=255 / (255 - CONTOUR)), np.uint8)
+    return estimate_foreground(photo, alpha), alpha
+
+
+def cut_out_person(photo: Pixels, mask: Pixels) -> CutOut:
+    """Cut the people out of a photo, see `without_background`."""
+    colours, alpha = without_background(photo, mask)
     x, y, width, height = person_box(alpha)
     box = slice(y, y + height), slice(x, x + width)
     return CutOut(
-        colours=estimate_foreground(photo, alpha)[box],
+        colours=colours[box],
         alpha=alpha[box],
         cut_top=y == 0,
         cut_bottom=y + height == alpha.shape[0],
@@ -111,19 +121,21 @@ def compose(person: CutOut, ground: Pixels, rng: np.random.Generator) -> tuple[P
     rows, columns = (round(side * scale) for side in person.alpha.shape)
     top, left = _top(person, rows, height, rng), _left(person, columns, width, rng)
     colours, mask = (
-        cv2.warpAffine(
-            resize(layer, height=rows, width=columns), shift(left, top), (width, height)
-        )
+        cv2.warpAffine(resize(layer, height=rows, width=columns), shift(left, top), (width, height))
         for layer in (_lit(person.colours, rng), person.alpha)
     )
-    share = mask.astype(np.float32) / 255
-    photo = cv2.blendLinear(colours, ground, share, 1 - share)
-    return np.asarray(photo, np.uint8), np.asarray(mask, np.uint8)
+    return blend(colours, mask, ground), np.asarray(mask, np.uint8)
+
+
+def blend(colours: Pixels, alpha: Pixels, ground: Pixels) -> Pixels:
+    """Put colours (H, W, 3) before a ground (H, W, 3) where alpha (H, W) has them, all uint8."""
+    share = alpha.astype(np.float32) / 255
+    return np.asarray(cv2.blendLinear(colours, ground, share, 1 - share), np.uint8)
 
 
 def _rows_above_side_cuts(mask: Pixels) -> int:
     """Return how many rows to keep so that no side cuts the person, or all where that is few."""
-    y, _, height = (person_box(mask)[index] for index in (1, 0, 3))
+    _, y, _, height = person_box(mask)
     at_sides = np.flatnonzero((mask[:, [0, -1]] >= PERSON_FROM).any(axis=1))
     is_free = at_sides.size > 0 and at_sides[0] - y >= FREE_SHARE * height
     return int(at_sides[0]) if is_free else mask.shape[0]
@@ -172,25 +184,22 @@ def _scale(person: CutOut, height: int, width: int, rng: np.random.Generator) ->
 
 def _top(person: CutOut, rows: int, height: int, rng: np.random.Generator) -> int:
     """Draw where the person begins: feet in the lower quarter, or cut off by the bottom."""
-    fits = rows < height and not person.cut_bottom
+    first, last = max(height - rows, -0.05 * rows), min(0.4 * height, height - SEEN * rows)
     if person.cut_top:
-        bounds = max(height - rows, -0.2 * rows) if person.cut_bottom else -0.2 * rows, 0.0
-    elif fits:
-        bounds = max(0.0, 0.75 * height - rows), height - rows
-    else:
-        first = max(height - rows, -0.05 * rows)
-        bounds = first, max(first, min(0.4 * height, height - SEEN * rows))
-    return round(rng.uniform(*bounds))
+        first, last = -0.2 * rows, 0.0
+        if person.cut_bottom:
+            first = max(first, height - rows)
+    elif rows < height and not person.cut_bottom:
+        first, last = max(0.0, 0.75 * height - rows), height - rows
+    return round(rng.uniform(first, max(first, last)))
 
 
 def _left(person: CutOut, columns: int, width: int, rng: np.random.Generator) -> int:
-    match person.cut_left, person.cut_right:
-        case True, True:
-            bounds = width - columns, 0.0
-        case True, False:
-            bounds = -0.2 * columns, 0.0
-        case False, True:
-            bounds = width - columns, width - 0.8 * columns
-        case _:
-            bounds = 0.2 * width - columns / 2, 0.8 * width - columns / 2
-    return round(rng.uniform(*bounds))
+    """Draw where the person begins: anywhere, or beyond the sides that cut him."""
+    first, last = 0.2 * width - columns / 2, 0.8 * width - columns / 2
+    if person.cut_left:
+        first, last = -0.2 * columns, 0.0
+    if person.cut_right:
+        first = width - columns
+        last = 0.0 if person.cut_left else width - 0.8 * columns
+    return round(rng.uniform(first, last))

@@ -30,9 +30,7 @@ class LabelledPhoto:
 def labelled_photos(store: Store, indices: list[int]) -> Iterator[LabelledPhoto]:
     """Yield samples of a store, without the padding of frames."""
     for index, (name, photo, mask) in zip(indices, store.photos(indices), strict=True):
-        yield LabelledPhoto(
-            dataset=store.path.stem, index=index, name=name, photo=photo, mask=mask
-        )
+        yield LabelledPhoto(dataset=store.path.stem, index=index, name=name, photo=photo, mask=mask)
 
 
 def grounds(nobody: Store, split: str) -> list[Pixels]:

@@ -3,7 +3,7 @@
 Made of held-out photos alone, and the same for all weights: every random choice comes from `SEED`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 
 import numpy as np
@@ -36,7 +36,7 @@ HEAD_BESIDE = (0.2, 0.8)
 
 
 def compositions(
-    stores: list[Store], split: str, grounds: list[Pixels], *, count: int = PHOTOS
+    stores: Sequence[Store], split: str, grounds: list[Pixels], *, count: int = PHOTOS
 ) -> Iterator[Sample]:
     """Yield people of the stores, in equal parts, before grounds where they never were.
 
@@ -55,7 +55,7 @@ def compositions(
         yield compose(cut_out_person(person.photo, person.mask), ground, rng)
 
 
-def reframings(stores: list[Store], split: str, *, count: int = PHOTOS) -> Iterator[Sample]:
+def reframings(stores: Sequence[Store], split: str, *, count: int = PHOTOS) -> Iterator[Sample]:
     """Yield parts of photos of the stores, in equal parts, with the person anywhere.
 
     Args:
@@ -73,7 +73,7 @@ def reframings(stores: list[Store], split: str, *, count: int = PHOTOS) -> Itera
 
 
 def _people(
-    stores: list[Store], split: str, count: int, rng: np.random.Generator
+    stores: Sequence[Store], split: str, count: int, rng: np.random.Generator
 ) -> Iterator[LabelledPhoto]:
     """Yield photos of the stores in turn, each in random order, again from the first if need be."""
     orders = [cycle(rng.permutation(chosen_indices(store, split)).tolist()) for store in stores]
@@ -90,12 +90,10 @@ def _people(
 
 def _window(mask: Pixels, rng: np.random.Generator) -> tuple[slice, slice]:
     """Draw a part of a photo with the top of the person, which is the head, anywhere in it."""
-    sides = mask.shape * rng.uniform(*WINDOW_SIDES, size=2)
-    top_rows, columns = np.nonzero(mask >= PERSON_FROM)  # from top to bottom
-    head = top_rows[0], columns[: len(columns) // HEAD_SHARE + 1].mean()
-    start = head - sides * (rng.uniform(*HEAD_AT), rng.uniform(*HEAD_BESIDE))
-    first = np.clip(start, 0, mask.shape - sides).astype(int)
-    rows, columns = (
-        slice(begin, begin + length) for begin, length in zip(first, sides.astype(int), strict=True)
-    )
-    return rows, columns
+    photo = np.array(mask.shape)
+    sides = (photo * rng.uniform(*WINDOW_SIDES, size=2)).astype(int)
+    rows, columns = np.nonzero(mask >= PERSON_FROM)  # from top to bottom
+    head = np.array((rows[0], columns[: len(columns) // HEAD_SHARE + 1].mean()))
+    head_at = np.array((rng.uniform(*HEAD_AT), rng.uniform(*HEAD_BESIDE)))
+    top, left = np.clip(head - sides * head_at, 0, photo - sides).astype(int).tolist()
+    return slice(top, top + sides[0]), slice(left, left + sides[1])

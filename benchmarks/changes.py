@@ -96,6 +96,6 @@ CHANGES: dict[str, Change] = {
     "other ground, person x 0.7": partial(_elsewhere, factor=0.7),
     "other ground, person x 0.5": partial(_elsewhere, factor=0.5),
 }
-"""`pixels` scales height and width of the picture, `person` those of the person in the frame. Who is
-to be smaller needs more ground than the photo has: the loss by size alone is that beyond what the
-other ground costs at the same size."""
+"""`pixels` scales height and width of the picture, `person` those of the person in the frame. Who
+is to be smaller needs more ground than the photo has: what the size alone costs is the difference
+to `other ground`."""

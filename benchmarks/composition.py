@@ -5,11 +5,12 @@ frame of the composition too, so that nobody ends in mid-air.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
 
-from pipelines.affine import shift
+from pipelines.affine import AffineMap, shift
 from pipelines.augment import person_box
 from pipelines.compositing import estimate_foreground
 from pipelines.images import PERSON_FROM, Pixels, resize
@@ -120,11 +121,11 @@ def compose(person: CutOut, ground: Pixels, rng: np.random.Generator) -> tuple[P
     scale = _scale(person, height, width, rng)
     rows, columns = (round(side * scale) for side in person.alpha.shape)
     top, left = _top(person, rows, height, rng), _left(person, columns, width, rng)
-    colours, mask = (
-        cv2.warpAffine(resize(layer, height=rows, width=columns), shift(left, top), (width, height))
-        for layer in (_lit(person.colours, rng), person.alpha)
+    place = partial(
+        _place, rows=rows, columns=columns, offset=shift(left, top), height=height, width=width
     )
-    return blend(colours, mask, ground), np.asarray(mask, np.uint8)
+    mask = place(person.alpha)
+    return blend(place(_lit(person.colours, rng)), mask, ground), mask
 
 
 def blend(colours: Pixels, alpha: Pixels, ground: Pixels) -> Pixels:
@@ -139,6 +140,14 @@ def _rows_above_side_cuts(mask: Pixels) -> int:
     at_sides = np.flatnonzero((mask[:, [0, -1]] >= PERSON_FROM).any(axis=1))
     is_free = at_sides.size > 0 and at_sides[0] - y >= FREE_SHARE * height
     return int(at_sides[0]) if is_free else mask.shape[0]
+
+
+def _place(
+    layer: Pixels, *, rows: int, columns: int, offset: AffineMap, height: int, width: int
+) -> Pixels:
+    """Scale a layer to rows x columns and move it by `offset` on a black canvas (height, width)."""
+    scaled = resize(layer, height=rows, width=columns)
+    return np.asarray(cv2.warpAffine(scaled, offset, (width, height)), np.uint8)
 
 
 def _part_of(ground: Pixels, height: int, width: int, rng: np.random.Generator) -> Pixels:

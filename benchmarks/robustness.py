@@ -25,6 +25,7 @@ from rich.console import Console as RichConsole
 from rich.table import Table
 from robustness_figures import POOR, PhotoIou, Robustness
 from robustness_scores import robustness
+from web_portraits import PHOTOS
 
 from banet_cli.console import Console
 from pipelines.checkpoints import Weights
@@ -79,10 +80,7 @@ def main(
             "device": str(compute[0]),
             "precision": precision_name(compute[1]),
             "datasets": [_dataset_facts(store) for store in (*stores, without_people)],
-            "weights": [
-                {**_weights_facts(network), **result.as_json()}
-                for network, result in zip(networks, results, strict=True)
-            ],
+            "weights": list(map(_weights_facts, networks, results)),
             "versions": versions(),
         }
         write_atomically(json_file, (json.dumps(content, indent=2) + "\n").encode())
@@ -126,6 +124,7 @@ def _judge(
                 stores,
                 nobody,
                 split=split,
+                count=PHOTOS,
                 device=device,
                 dtype=dtype,
                 progress=progress,
@@ -163,9 +162,9 @@ def _dataset_facts(store: Store) -> dict[str, object]:
     return {"name": store.path.stem, "fingerprint": store.attributes.get("fingerprint")}
 
 
-def _weights_facts(weights: Weights | OnnxWeights) -> dict[str, object]:
+def _weights_facts(weights: Weights | OnnxWeights, found: Robustness) -> dict[str, object]:
     facts = {"model": weights.info.model, "size": weights.info.size}
-    return {"name": weights.name, "sha256": weights.sha256, **facts}
+    return {"name": weights.name, "sha256": weights.sha256, **facts, **found.as_json()}
 
 
 def _print(name: str, found: Robustness) -> None:

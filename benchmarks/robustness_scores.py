@@ -46,6 +46,7 @@ def robustness(
     nobody: Store,
     *,
     split: str = "val",
+    count: int = PHOTOS,
     device: torch.device,
     dtype: torch.dtype,
     progress: Progress | None = None,
@@ -59,6 +60,7 @@ def robustness(
         stores: Photos of people.
         nobody: Photos without people.
         split: Whose photos are taken of all stores.
+        count: Number of compositions, and of re-framings, in the stand-in for web portraits.
         device: As for `make_engine`.
         dtype: As for `make_engine`.
         progress: Told of every photo.
@@ -69,7 +71,7 @@ def robustness(
         BanetError: The device cannot take the network.
     """
     engine = make_engine(weights, device=device, dtype=dtype, size=weights.info.size)
-    return judge(engine, stores, nobody, split=split, progress=progress)
+    return judge(engine, stores, nobody, split=split, count=count, progress=progress)
 
 
 def judge(
@@ -81,7 +83,7 @@ def judge(
     count: int = PHOTOS,
     progress: Progress | None = None,
 ) -> Robustness:
-    """Judge whatever predicts masks; see `robustness`, `count` is that of both web portraits."""
+    """Judge whatever predicts masks; see `robustness`."""
     progress = progress or SilentProgress()
     backgrounds = grounds(nobody, split)
     changes: list[ChangeScore] = []

@@ -132,7 +132,7 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
         *options.weights, device=options.device, precision=options.precision
     )
     stores = [open_store(path) for path in options.datasets]
-    chosen = [_chosen_indices(store, options.split) for store in stores]
+    chosen = [chosen_indices(store, options.split) for store in stores]
     results: list[EvaluationResult] = []
     rows: list[dict[str, object]] = []
     progress.start("evaluating", sum(map(len, chosen)) * len(options.weights))
@@ -193,7 +193,12 @@ def _probability(engine: Engine, photo: Pixels, face: Face | None) -> NDArray[np
         return engine(photo, face)
 
 
-def _chosen_indices(store: Store, split: str) -> list[int]:
+def chosen_indices(store: Store, split: str) -> list[int]:
+    """Return the positions of the samples of a split, of which there is at least one.
+
+    Raises:
+        InputError: The dataset has no samples in the split.
+    """
     indices = store.indices(split)
     if not indices:
         counts = ", ".join(f"{name} {len(store.indices(name))}" for name in SPLITS)

@@ -50,6 +50,7 @@ from pipelines.train import TrainOptions, TrainSummary, train
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "ablation"
 DOCUMENT = HERE.parent / "docs" / "training.md"
+INTERRUPTED = 130
 
 logger = logging.getLogger("ablation")
 app = typer.Typer(add_completion=False, help="The ablation of augmentations and recipe steps.")
@@ -140,6 +141,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BanetError as error:
         logger.error("%s", error)  # noqa: TRY400 - the sentence is the message
         return 1
+    except typer.Abort:
+        logger.warning("stopped; the same command goes on from there")
+        return INTERRUPTED
     except typer.Exit as error:
         return error.exit_code
 
@@ -190,10 +194,16 @@ def _scores(trained: TrainSummary, found: Robustness) -> dict[str, Any]:
 def _train(trial: Trial, folder: Path) -> TrainSummary:
     """Train a row, or go on with it where an earlier process was stopped."""
     out, recipe = folder / trial.name, folder / f"{trial.name}.toml"
+    content = tomli_w.dumps(row_recipe(trial.row)).encode()
     resumable = (out / "last").exists()
+    if resumable and recipe.read_bytes() != content:
+        raise ConfigError(
+            f"{out}: a run of another recipe than {trial.row} has today; remove it, or name "
+            "another --folder"
+        )
     if not resumable:
         shutil.rmtree(out, ignore_errors=True)  # what was killed before it saved anything
-    write_atomically(recipe, tomli_w.dumps(row_recipe(trial.row)).encode())
+    write_atomically(recipe, content)
     return train(
         TrainOptions(
             datasets=trial.datasets,

@@ -1,12 +1,13 @@
 """docs/reproduction.md, from the results of the cells."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from cells import FRONTIER, TABLE_2, TABLE_3, Published
+from markdown_tables import markdown_table
 
 from pipelines.recipes import load_recipe
 
@@ -115,12 +116,6 @@ def _small_budget(small: Cells) -> str:
     )
 
 
-def _markdown(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    header = list(header)
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *map(list, rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
 def _score(name: str) -> Score:
     return lambda cell: 100 * float(cell["scores"][name])
 
@@ -148,7 +143,7 @@ def _accuracy_table(published: dict[str, Published], small: Cells, paper: Cells)
         )
         for name, row in published.items()
     )
-    return _markdown((*header, "boundary IoU", "paper's recipe: portrait IoU"), rows)
+    return markdown_table((*header, "boundary IoU", "paper's recipe: portrait IoU"), rows)
 
 
 def _speed_section(kind: str, speed: Row) -> str:
@@ -158,7 +153,7 @@ def _speed_section(kind: str, speed: Row) -> str:
         (row.title, f"{row.parameters:.2f}", f"{row.fps:g}", *_columns(timed.get(name)))
         for name, row in TABLE_2.items()
     )
-    parts = [f"### {DEVICES[kind]}\n", _markdown((*header, *COLUMNS), rows)]
+    parts = [f"### {DEVICES[kind]}\n", markdown_table((*header, *COLUMNS), rows)]
     if timed:
         parts.append(
             f"{speed['device_name']}, {speed['threads']} CPU threads, torch "
@@ -241,7 +236,7 @@ def _ablation(small: Cells) -> str:
         for score, name in ((PORTRAIT, "portrait IoU"), (BOUNDARY, "boundary IoU"))
         for better, than in ((attention, base), (full, attention), (full, base))
     ]
-    return "\n".join([_markdown(header, rows), *lines, ""])
+    return "\n".join([markdown_table(header, rows), *lines, ""])
 
 
 def _both_scores(cell: Row) -> str:
@@ -277,7 +272,7 @@ def _frontier_table(small: Cells, speed: Row) -> str:
         )
         for name in (*FRONTIER, "banet-64")
     )
-    return _markdown(("variant", "portrait IoU", "boundary IoU", *COLUMNS), rows)
+    return markdown_table(("variant", "portrait IoU", "boundary IoU", *COLUMNS), rows)
 
 
 def _frontier_differences(small: Cells) -> str:

@@ -12,8 +12,6 @@ begins at its last checkpoint. No figure of ours in the document is typed by han
 run says so.
 """
 
-import hashlib
-import json
 import logging
 import shutil
 import signal
@@ -27,6 +25,7 @@ import torch
 import typer
 from cells import FRONTIER, TABLE_2, TABLE_3
 from reproduction import render_document
+from result_files import items, photos_sha256, sha256_of, write_result
 
 from models import MODELS, build_model, count_parameters
 from pipelines.devices import resolve_device
@@ -98,9 +97,9 @@ def speed(
     from pipelines.benchmark import BenchmarkOptions, benchmark
 
     MODELS.update(FRONTIER)
-    chosen = tuple(_items(models)) or None
+    chosen = tuple(items(models)) or None
     summary = benchmark(BenchmarkOptions(models=chosen, device=device, repeats=repeats, size=size))
-    _write(RESULTS / f"speed-{torch.device(summary.device).type}.json", summary.as_json())
+    write_result(RESULTS / f"speed-{torch.device(summary.device).type}.json", summary.as_json())
 
 
 @app.command()
@@ -121,20 +120,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
 
 
-def _items(text: str) -> list[str]:
-    return [item.strip() for item in text.split(",") if item.strip()]
-
-
 def _cells(models: str, seeds: str, budget: str) -> list[Cell]:
-    names = list(dict.fromkeys(_items(models) or [*TABLE_2, *TABLE_3, *FRONTIER]))
+    names = list(dict.fromkeys(items(models) or [*TABLE_2, *TABLE_3, *FRONTIER]))
     mistakes = [f"--models {name}: use {', '.join(MODELS)}" for name in names if name not in MODELS]
-    mistakes += [f"--seeds {each}: whole numbers" for each in _items(seeds) if not each.isdecimal()]
+    mistakes += [f"--seeds {each}: whole numbers" for each in items(seeds) if not each.isdecimal()]
     if budget not in BUDGETS:
         mistakes.append(f"--budget {budget}: use {', '.join(BUDGETS)}")
     if mistakes:
         raise ConfigError("; ".join(mistakes))
     return [
-        Cell(budget=budget, model=name, seed=int(seed)) for seed in _items(seeds) for name in names
+        Cell(budget=budget, model=name, seed=int(seed)) for seed in items(seeds) for name in names
     ]
 
 
@@ -167,7 +162,7 @@ def _run_unless_there(cell: Cell, datasets: list[Path], folder: Path, device: st
         "torch": torch.__version__,
         "scores": scored.results[0].scores.as_json(),
     }
-    _write(cell.result, result)
+    write_result(cell.result, result)
     logger.info("%s: portrait IoU %.4f", cell.result, result["scores"]["portrait_iou"])
 
 
@@ -175,12 +170,11 @@ def _facts(cell: Cell, datasets: list[Path]) -> dict[str, Any]:
     """Return what must be the same for cells that stand in one table."""
     recipe = load_recipe(BUDGETS[cell.budget]).as_dict()
     stores = [open_store(path) for path in datasets]
-    photos = [[sorted(store.hashes(split)) for split in ("train", "val")] for store in stores]
     return {
         "parameters": count_parameters(build_model(cell.model)),
         "datasets": [path.stem for path in datasets],
-        "photos_sha256": _sha256(photos),
-        "recipe_sha256": _sha256(recipe),
+        "photos_sha256": photos_sha256(stores),
+        "recipe_sha256": sha256_of(recipe),
         "faces": _count_faces(stores) if MODELS[cell.model].face_prior else 0,
     }
 
@@ -188,15 +182,6 @@ def _facts(cell: Cell, datasets: list[Path]) -> dict[str, Any]:
 def _count_faces(stores: list[Store]) -> int:
     faces = (face for store in stores for face in store.faces(store.indices("train")))
     return sum(face is not None for face in faces)
-
-
-def _sha256(content: object) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 if __name__ == "__main__":

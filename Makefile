@@ -1,7 +1,8 @@
 # make demo   segments examples/photos with the weights that come with banet
 # make test   runs the tests
 # make check  runs all that CI runs
-# make docs   writes docs/cli.md anew from the commands, docs/reproduction.md from benchmarks/results
+# make docs   writes docs/cli.md anew from the commands, docs/reproduction.md and docs/training.md
+#             from benchmarks/results
 # Each sets up .venv itself; all that is needed is Python 3.11 or newer, as python3 or as
 # `make PYTHON=/path/to/python demo`.
 
@@ -58,6 +59,7 @@ check: lint types imports wheel test
 docs: $(DEVELOPED)
 	$(BIN)/python docs/generate_cli.py > docs/cli.md
 	$(BIN)/python benchmarks/tables.py render
+	$(BIN)/python benchmarks/ablation.py render
 
 clean:
 	rm -rf $(VENV) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -44,7 +44,7 @@ from pipelines.inference import limit_threads
 from pipelines.info import versions
 from pipelines.locks import exclusive
 from pipelines.runtimes import resolve_compute
-from pipelines.store import Store, open_store
+from pipelines.store import open_store
 from pipelines.train import TrainOptions, TrainSummary, train
 
 HERE = Path(__file__).parent
@@ -112,19 +112,16 @@ def run(
 ) -> None:
     """Train and judge the rows that have no result yet."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # on which training saves its state
-    names, numbers = _chosen(rows, seeds)
+    trials = _trials(tuple(datasets), nobody, rows=rows, seeds=seeds, device=device)
     resolve_device(device)
     limit_threads(torch.get_num_threads())  # OpenCV too, which does not know OMP_NUM_THREADS
-    for seed in numbers:
-        for row in names:
-            trial = Trial(
-                row=row, seed=seed, datasets=tuple(datasets), nobody=nobody, device=device
-            )
-            try:
-                with exclusive(folder / f"{trial.name}.lock", place=folder / trial.name):
-                    _run_unless_there(trial, folder)
-            except LockedError:
-                logger.info("%s: another process is at it", folder / trial.name)
+    for trial in trials:
+        out = folder / trial.name
+        try:
+            with exclusive(folder / f"{trial.name}.lock", place=out):
+                _run_unless_there(trial, folder)
+        except LockedError:
+            logger.info("%s: another process is at it", out)
 
 
 @app.command()
@@ -148,13 +145,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
 
 
-def _chosen(rows: str, seeds: str) -> tuple[list[str], list[int]]:
+def _trials(
+    datasets: tuple[Path, ...], nobody: Path, *, rows: str, seeds: str, device: str
+) -> list[Trial]:
     names = list(dict.fromkeys(items(rows) or ROWS))
     mistakes = [f"--rows {name}: use {', '.join(ROWS)}" for name in names if name not in ROWS]
     mistakes += [f"--seeds {each}: whole numbers" for each in items(seeds) if not each.isdecimal()]
+    people = _people(datasets, nobody)
+    if not people:
+        mistakes.append(f"DATASET: name at least one that shows people, beside {nobody}")
+    if len({path.stem for path in people}) < len(people):
+        mistakes.append(f"{', '.join(map(str, people))}: two datasets of one name; rename one")
     if mistakes:
         raise ConfigError("; ".join(mistakes))
-    return names, [int(seed) for seed in items(seeds)]
+    return [
+        Trial(row=name, seed=int(seed), datasets=datasets, nobody=nobody, device=device)
+        for seed in items(seeds)
+        for name in names
+    ]
+
+
+def _people(datasets: tuple[Path, ...], nobody: Path) -> list[Path]:
+    """Return the datasets of people, each once."""
+    shown = [path for path in datasets if path.resolve() != nobody.resolve()]
+    return list(dict.fromkeys(shown))
 
 
 def _run_unless_there(trial: Trial, folder: Path) -> None:
@@ -221,17 +235,12 @@ def _judge(trial: Trial, trained: TrainSummary) -> Robustness:
     device, dtype = resolve_compute(network.name, device=trial.device, precision="auto")
     return robustness(
         network,
-        _people(trial),
+        [open_store(path) for path in _people(trial.datasets, trial.nobody)],
         open_store(trial.nobody),
         count=PHOTOS,
         device=device,
         dtype=dtype,
     )
-
-
-def _people(trial: Trial) -> list[Store]:
-    nobody = trial.nobody.resolve()
-    return [open_store(path) for path in trial.datasets if path.resolve() != nobody]
 
 
 if __name__ == "__main__":

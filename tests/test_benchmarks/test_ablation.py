@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,14 @@ def test_mistakes_are_named_before_anything_is_run(
     for mistake in ("--rows veiw: use paper, view", "--seeds one: whole numbers"):
         assert mistake in caplog.text
     assert not tiny.runs.exists()
+
+
+def test_dataset_of_people_is_needed(
+    tiny: Tiny, nobody: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    alone = replace(tiny, stores=(nobody, nobody))
+    assert alone.run("--rows", "paper") == 1
+    assert f"at least one that shows people, beside {nobody}" in caplog.text
 
 
 def written_result(folder: Path, row: str, seed: int, together: float, **other: Any) -> None:

@@ -70,7 +70,11 @@ def plain_figures(results: Results) -> list[Figure]:
 
 def _path(*keys: str) -> Callable[[Result], float]:
     """Return what takes a fraction out of a result, per cent."""
-    return lambda result: 100 * reduce(getitem, keys, result)
+
+    def value(result: Any) -> float:
+        return 100 * reduce(getitem, keys, result)
+
+    return value
 
 
 def _people(results: Results) -> list[str]:

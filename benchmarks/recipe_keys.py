@@ -3,7 +3,7 @@
 import inspect
 import json
 import re
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from markdown_tables import markdown_table
@@ -33,7 +33,7 @@ def _table(rules: dict[type, dict[str, Rule]]) -> str:
     rows = (
         (
             f"`{each.name}`",
-            f"`{toml_value(each.default)}`" if isinstance(each.default, _PLAIN) else "required",
+            "required" if each.default is MISSING else f"`{toml_value(each.default)}`",
             rules[kind][each.name].meaning,
             _meanings(kind)[each.name],
         )
@@ -42,9 +42,6 @@ def _table(rules: dict[type, dict[str, Rule]]) -> str:
         if each.name in _documented(kind)
     )
     return markdown_table(HEADER, rows, text=len(HEADER))
-
-
-_PLAIN = int | float | str | tuple
 
 
 def _documented(kind: type) -> set[str]:

@@ -11,6 +11,9 @@ from markdown_tables import markdown_table
 from pipelines.augmentation.settings import Augmentation
 from pipelines.recipes import AUGMENTATION_RULES, RECIPE_RULES, STAGE_RULES, Recipe, Rule, Stage
 
+TABLES = ("stages", "augmentation")
+"""Keys that are no values but tables of keys."""
+
 HEADER = ("key", "default", "must be", "meaning")
 
 
@@ -39,15 +42,9 @@ def _table(rules: dict[type, dict[str, Rule]]) -> str:
         )
         for kind in rules
         for each in fields(kind)
-        if each.name in _documented(kind)
+        if each.name not in TABLES
     )
     return markdown_table(HEADER, rows, text=len(HEADER))
-
-
-def _documented(kind: type) -> set[str]:
-    """Return the keys of a class that are written as values: tables have one of their own."""
-    tables = {"stages", "augmentation"}
-    return {each.name for each in fields(kind)} - tables
 
 
 def _meanings(kind: type) -> dict[str, str]:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from composition import blend, without_background
 
-from pipelines.augment import person_box
+from pipelines.augmentation.photos import person_box
 from pipelines.compositing import picture_background
 from pipelines.images import Pixels, resize
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from pipelines.affine import AffineMap, shift
-from pipelines.augment import person_box
+from pipelines.augmentation.photos import person_box
 from pipelines.compositing import estimate_foreground
 from pipelines.images import PERSON_FROM, Pixels, resize
 

@@ -2,23 +2,32 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from pipelines.augmentation.photos import TrainingPhoto
 from pipelines.augmentation.plan import SamplePlan, plan_sample
 from pipelines.augmentation.render import Batch, background_warps, render
-from pipelines.augmentation.warp import Views, Warp, warp_on_host
+from pipelines.augmentation.warp import DevicePhotos, Views, Warp, warp_on_host
 from pipelines.inference import limit_threads
 from pipelines.recipes import Recipe, Stage
 from pipelines.trainingdata import TrainingSet
 
+CPU = torch.device("cpu")
 
-class _Drawn(NamedTuple):
+READERS = 2
+"""Processes that read photos from stores that do not fit into memory."""
+
+BATCHES_AHEAD = 4
+"""Of each of these processes."""
+
+
+class Drawn(NamedTuple):
     """What the host contributes to a batch."""
 
     plans: list[SamplePlan]
@@ -26,83 +35,54 @@ class _Drawn(NamedTuple):
     backgrounds: Views
 
 
-class BatchSource:
-    """Yields the batches of a recipe.
-
-    Every batch is a pure function of the seed and the iteration's number, so that a resumed run
-    sees what an uninterrupted one would have seen, without any state being kept.
+class Draws(Dataset[Drawn]):
+    """The host's part of every batch, by iteration; other processes may compute it too.
 
     Args:
         datasets: What to draw from.
         recipe: Says how, stage by stage.
         seed: Of all randomness.
-        device: Where the batches are made.
+        device: If it is a GPU, it holds the photos and makes the views.
     """
 
     def __init__(
         self, datasets: list[TrainingSet], recipe: Recipe, *, seed: int, device: torch.device
     ) -> None:
-        self._photos: list[TrainingPhoto] = list(
-            chain.from_iterable(dataset.photos for dataset in datasets)
+        # One that was named twice is held once.
+        distinct = list(dict.fromkeys(datasets))
+        starts = dict(zip(distinct, accumulate(map(_size, distinct), initial=0), strict=False))
+        self._ranges = [range(starts[each], starts[each] + _size(each)) for each in datasets]
+        self._backgrounds = [starts[each] + index for each in distinct for index in each.empty]
+        self._photos: ConcatDataset[TrainingPhoto] = ConcatDataset(
+            [each.photos for each in distinct]  # type: ignore[misc] # sequences will do
         )
-        ends = np.cumsum([len(dataset.photos) for dataset in datasets])
-        self._ranges = [
-            range(end - len(dataset.photos), end)
-            for end, dataset in zip(ends.tolist(), datasets, strict=True)
-        ]
-        self._backgrounds = [index for index, photo in enumerate(self._photos) if photo.empty]
         self._recipe = recipe
         self._seed = seed
-        self._generator = torch.Generator(device)
-        self.device = device
+        self._on_device = (
+            None
+            if device.type == "cpu"
+            else DevicePhotos([self._photos[n] for n in range(len(self._photos))], device)
+        )
 
-    def batches(self, first: int) -> Iterator[Batch]:
-        """Yield the batches from iteration `first` to the end.
-
-        What the host does for a batch it does in a thread, while the device trains on the last.
-        """
-        with ThreadPoolExecutor(1, "warp", initializer=limit_threads, initargs=(1,)) as executor:
-            ahead = None
-            for iteration in range(first, self._recipe.iterations):
-                drawn = ahead.result() if ahead else self._draw(iteration)
-                if iteration + 1 < self._recipe.iterations:
-                    ahead = executor.submit(self._draw, iteration + 1)
-                yield self._render(iteration, drawn)
-
-    def batch(self, iteration: int) -> Batch:
-        """Make the batch of one iteration, counted from 0."""
-        return self._render(iteration, self._draw(iteration))
-
-    def _draw(self, iteration: int) -> _Drawn:
-        """Do what is the host's part."""
+    def __getitem__(self, iteration: int) -> Drawn:
+        """Draw the batch of an iteration, counted from 0."""
         stage, _ = self._recipe.stage_at(iteration)
-        height, width = self._shape(stage, iteration)
-        plans = self._plans(iteration, height=height, width=width)
+        rng = np.random.default_rng((self._seed, iteration))
+        tall, wide = stage.shapes[rng.integers(len(stage.shapes))]
+        size = {"height": round(tall * stage.size), "width": round(wide * stage.size)}
+        plans = self._plans(iteration, **size)
         warps = [
             Warp(plan.photo, plan.level, plan.framing, replaced=plan.background is not None)
             for plan in plans
         ]
-        views, backgrounds = (
-            warp_on_host(self._photos, each, height=height, width=width)
-            for each in (warps, background_warps(plans))
-        )
-        return _Drawn(plans, views, backgrounds)
-
-    def _render(self, iteration: int, drawn: _Drawn) -> Batch:
-        """Do what is the device's part."""
-        seed = np.random.SeedSequence((self._seed, iteration)).generate_state(1)
-        return render(
-            drawn.plans,
-            self._photos,
-            drawn.views.to(self.device),
-            drawn.backgrounds.to(self.device),
-            generator=self._generator.manual_seed(int(seed[0])),
+        return Drawn(
+            plans, self._views(warps, **size), self._views(background_warps(plans), **size)
         )
 
-    def _shape(self, stage: Stage, iteration: int) -> tuple[int, int]:
-        rng = np.random.default_rng((self._seed, iteration))
-        tall, wide = stage.shapes[rng.integers(len(stage.shapes))]
-        return round(tall * stage.size), round(wide * stage.size)
+    def _views(self, warps: list[Warp], *, height: int, width: int) -> Views:
+        if self._on_device is not None:
+            return self._on_device.warp(warps, height=height, width=width)
+        return warp_on_host(self._photos, warps, height=height, width=width)
 
     def _plans(self, iteration: int, *, height: int, width: int) -> list[SamplePlan]:
         stage, position = self._recipe.stage_at(iteration)
@@ -137,3 +117,80 @@ class BatchSource:
 
     def _permutation(self, count: int, epoch: int) -> NDArray[np.int64]:
         return np.random.default_rng((self._seed, count, epoch)).permutation(count)
+
+
+class BatchSource:
+    """Yields the batches of a recipe.
+
+    Every batch is a pure function of the seed and the iteration's number, so that a resumed run
+    sees what an uninterrupted one would have seen, without any state being kept.
+
+    Args:
+        datasets: What to draw from.
+        recipe: Says how, stage by stage.
+        seed: Of all randomness.
+        device: Where the batches are made.
+    """
+
+    def __init__(
+        self, datasets: list[TrainingSet], recipe: Recipe, *, seed: int, device: torch.device
+    ) -> None:
+        self._resident = all(each.resident for each in datasets)
+        self._draws = Draws(datasets, recipe, seed=seed, device=device if self._resident else CPU)
+        self._iterations = recipe.iterations
+        self._seed = seed
+        self._generator = torch.Generator(device)
+        self._device = device
+
+    def batches(self, first: int) -> Iterator[Batch]:
+        """Yield the batches from iteration `first` to the end."""
+        iterations = range(first, self._iterations)
+        drawn = self._ahead(iterations) if self._resident else self._streamed(iterations)
+        return map(self._render, iterations, drawn)
+
+    def batch(self, iteration: int) -> Batch:
+        """Make the batch of one iteration, counted from 0."""
+        return self._render(iteration, self._draws[iteration])
+
+    def _ahead(self, iterations: range) -> Iterator[Drawn]:
+        """Draw a batch in a thread while the device trains on the last."""
+        with ThreadPoolExecutor(1, "draw", initializer=limit_threads, initargs=(1,)) as executor:
+            ahead = [executor.submit(self._draws.__getitem__, each) for each in iterations[:1]]
+            for iteration in iterations:
+                drawn = ahead.pop().result()
+                if iteration + 1 in iterations:
+                    ahead.append(executor.submit(self._draws.__getitem__, iteration + 1))
+                yield drawn
+
+    def _streamed(self, iterations: range) -> Iterator[Drawn]:
+        """Let other processes read photos and draw batches."""
+        return iter(
+            DataLoader(
+                self._draws,
+                sampler=iterations,
+                batch_size=None,
+                num_workers=READERS,
+                worker_init_fn=_limit_reader,
+                # Threads of zarr and torch do not survive a fork.
+                multiprocessing_context="spawn",
+                prefetch_factor=BATCHES_AHEAD,
+            )
+        )
+
+    def _render(self, iteration: int, drawn: Drawn) -> Batch:
+        """Do the device's part."""
+        seed = np.random.SeedSequence((self._seed, iteration)).generate_state(1)
+        return render(
+            drawn.plans,
+            drawn.views.to(self._device),
+            drawn.backgrounds.to(self._device),
+            generator=self._generator.manual_seed(int(seed[0])),
+        )
+
+
+def _size(dataset: TrainingSet) -> int:
+    return len(dataset.photos)
+
+
+def _limit_reader(_worker: int) -> None:
+    limit_threads(1)

@@ -1,7 +1,7 @@
 """Training photos, made ready for views of any scale."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -12,6 +12,9 @@ from pipelines.images import PERSON_FROM, Pixels, resize
 
 LEVELS = 6
 """Each half the size of the last; the deepest of a frame of 512 pixels has 16."""
+
+LEAST_BILINEAR_SCALE = 0.6
+"""A bilinear warp that shrinks further than this would alias."""
 
 DISTANCE_STEPS = 4
 """Steps per pixel in which distances to the edge are kept: 8 bits reach 64 pixels far, and the
@@ -78,8 +81,14 @@ class TrainingPhoto:
         return level
 
 
-LEAST_BILINEAR_SCALE = 0.6
-"""A bilinear warp that shrinks further than this would alias."""
+class Photos(Protocol):
+    """Training photos, in memory or not."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __getitem__(self, index: int, /) -> TrainingPhoto:
+        """Return one."""
 
 
 def training_photo(

@@ -1,5 +1,6 @@
 """What is to happen to the samples of a batch: drawn on the host, as small numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,8 +8,9 @@ from numpy.typing import NDArray
 
 from models.losses import LUMA_WEIGHTS
 from pipelines.augmentation.framing import Framing, draw_cover, draw_framing
-from pipelines.augmentation.photos import TrainingPhoto
+from pipelines.augmentation.photos import Photos
 from pipelines.augmentation.settings import Augmentation
+from pipelines.face_prior import Face
 
 TEXTURE_SHARE = 0.3
 """Share of the other backgrounds that are made textures; the rest are photos."""
@@ -65,6 +67,8 @@ class SamplePlan:
         blur: Standard deviation in pixels of the view; 0 for none.
         noise: Standard deviation; white is 1.
         quality: Of the JPEG compression; None for none.
+        canonical_width: W of Eq. 1 at 512 pixels.
+        face: Of the photo, for networks that take a face prior.
     """
 
     photo: int
@@ -76,12 +80,14 @@ class SamplePlan:
     blur: float
     noise: float
     quality: float | None
+    canonical_width: float
+    face: Face | None
 
 
 def plan_sample(
     index: int,
-    photos: list[TrainingPhoto],
-    backgrounds: list[int],
+    photos: Photos,
+    backgrounds: Sequence[int],
     *,
     height: int,
     width: int,
@@ -125,12 +131,14 @@ def plan_sample(
         blur=blur if blurred else 0.0,
         noise=noise if noisy else 0.0,
         quality=quality if compressed else None,
+        canonical_width=photo.canonical_width,
+        face=photo.face,
     )
 
 
 def _draw_background(
-    photos: list[TrainingPhoto],
-    backgrounds: list[int],
+    photos: Photos,
+    backgrounds: Sequence[int],
     *,
     height: int,
     width: int,

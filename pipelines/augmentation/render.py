@@ -10,7 +10,7 @@ from torch import Tensor
 from models.losses import luma
 from pipelines.augmentation.backgrounds import enlarge_grid, put_before
 from pipelines.augmentation.degradation import blurred, compressed
-from pipelines.augmentation.photos import DISTANCE_STEPS, TrainingPhoto
+from pipelines.augmentation.photos import DISTANCE_STEPS
 from pipelines.augmentation.plan import PhotoBackground, SamplePlan, TextureBackground
 from pipelines.augmentation.warp import Views, Warp
 from pipelines.boundary import CANONICAL_SIZE
@@ -48,7 +48,6 @@ def background_warps(plans: Sequence[SamplePlan]) -> list[Warp]:
 
 def render(
     plans: Sequence[SamplePlan],
-    photos: Sequence[TrainingPhoto],
     views: Views,
     background_views: Views,
     *,
@@ -58,7 +57,6 @@ def render(
 
     Args:
         plans: What is to happen to each sample.
-        photos: All training photos.
         views: Of the photos of the samples, on the device of the batch.
         background_views: Of what `background_warps` names, on that device as well.
         generator: Of that device, for noise.
@@ -68,8 +66,8 @@ def render(
     _replace_backgrounds(plans, image, mask, views.distance, background_views)
     image = _with_colours(plans, image)
     _degrade(plans, image, generator)
-    boundary = _boundary(plans, photos, views)
-    return Batch(image, mask, boundary, views.valid.float(), _priors(plans, photos, mask))
+    boundary = _boundary(plans, views)
+    return Batch(image, mask, boundary, views.valid.float(), _priors(plans, mask))
 
 
 def _replace_backgrounds(
@@ -122,7 +120,7 @@ def _degrade(plans: Sequence[SamplePlan], image: Tensor, generator: torch.Genera
             view.copy_(compressed(view, plan.quality))
 
 
-def _boundary(plans: Sequence[SamplePlan], photos: Sequence[TrainingPhoto], views: Views) -> Tensor:
+def _boundary(plans: Sequence[SamplePlan], views: Views) -> Tensor:
     """Make the boundary target: what is no further from the edge than half of K of Eq. 1.
 
     The distance to Canny's edges came along with the photo; K is that of what the view shows. So
@@ -132,22 +130,21 @@ def _boundary(plans: Sequence[SamplePlan], photos: Sequence[TrainingPhoto], view
     height, width = mask.shape[2:]
     person = (mask >= PERSON_FROM) & valid
     share = person.float().mean(dim=(1, 2, 3)) / valid.float().mean(dim=(1, 2, 3)).clamp_min(1e-6)
-    canonical = share.new_tensor([photos[plan.photo].canonical_width for plan in plans])
+    canonical = share.new_tensor([plan.canonical_width for plan in plans])
     kernel_size = (share * canonical * (max(height, width) / CANONICAL_SIZE)).round().clamp_min(1)
     scales = share.new_tensor([plan.framing.scale for plan in plans])
     reach = (kernel_size / 2 / scales * DISTANCE_STEPS).clamp_max(254).to(torch.uint8)
     return ((views.distance <= reach[:, None, None, None]) & valid).float()
 
 
-def _priors(
-    plans: Sequence[SamplePlan], photos: Sequence[TrainingPhoto], like: Tensor
-) -> Tensor | None:
-    faces = [photos[plan.photo].face for plan in plans]
-    if not any(faces):
+def _priors(plans: Sequence[SamplePlan], like: Tensor) -> Tensor | None:
+    if not any(plan.face for plan in plans):
         return None
     height, width = like.shape[2:]
     priors = [
-        face_prior(face and face.in_view(plan.framing.to_photo), height=height, width=width)
-        for plan, face in zip(plans, faces, strict=True)
+        face_prior(
+            plan.face and plan.face.in_view(plan.framing.to_photo), height=height, width=width
+        )
+        for plan in plans
     ]
     return torch.from_numpy(np.stack(priors)).permute(0, 3, 1, 2).to(like.device)

@@ -70,7 +70,7 @@ def draw_view(
         for each in ([warp], background_warps([plan]))
     )
     generator = torch.Generator().manual_seed(seed)
-    return _view(render([plan], photos, views, backgrounds, generator=generator), plan.framing)
+    return _view(render([plan], views, backgrounds, generator=generator), plan.framing)
 
 
 def _view(batch: Batch, framing: Framing) -> View:

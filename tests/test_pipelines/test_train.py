@@ -14,16 +14,14 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from views import prepared as prepared_photo
 
-from pipelines.batches import BatchSource
 from pipelines.checkpoints import WeightsInfo, load_weights, save_weights
 from pipelines.errors import BanetError, ConfigError, InputError, StoreError, WeightsError
 from pipelines.prepare import PrepareOptions, prepare
 from pipelines.progress import SilentProgress
 from pipelines.recipes import recipe_from_table
 from pipelines.train import TrainOptions, train
-from pipelines.trainingdata import TrainingSet, load_training_data
+from pipelines.trainingdata import load_training_data
 from pipelines.trainstate import TrainState
 
 RECIPE = """
@@ -323,21 +321,6 @@ def test_missing_dataset_and_bad_options_are_named(tmp_path: Path, recipe: str) 
     with pytest.raises(ConfigError) as error:
         options(tmp_path, tmp_path, recipe, model="vgg", iterations=0, learning_rate=-1.0)
     assert all(part in str(error.value) for part in ("--model vgg", "--iterations 0", "-1.0"))
-
-
-def test_every_epoch_shows_every_photo_once() -> None:
-    mask = np.zeros((32, 32), np.uint8)
-    photos = [prepared_photo(np.full((32, 32, 3), n, np.uint8), mask) for n in range(10)]
-    still = {"rotation": 0, "lightness": [1, 1], "flip": 0}
-    recipe = recipe_from_table(
-        {"iterations": 6, "batch_size": 5, "size": 32, "augmentation": still}, where="test"
-    )
-    source = BatchSource([TrainingSet(photos)], recipe, seed=1, device=torch.device("cpu"))
-    values = [(255 * batch.image[:, 0, 16, 12]).round().int() for batch in source.batches(0)]
-    seen = [sorted(set(each.tolist())) for each in values]
-    epochs = [sorted(seen[i] + seen[i + 1]) for i in range(0, 6, 2)]
-    assert epochs == [list(range(10))] * 3
-    assert seen[0] != seen[2]
 
 
 def test_damaged_weights_files_are_named(tmp_path: Path) -> None:

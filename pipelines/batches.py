@@ -1,5 +1,6 @@
 """Training batches: pure functions of seed and iteration, made on the device that trains."""
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate, chain
@@ -19,6 +20,8 @@ from pipelines.recipes import Recipe, Stage
 from pipelines.trainingdata import TrainingSet
 
 CPU = torch.device("cpu")
+
+logger = logging.getLogger(__name__)
 
 READERS = 2
 """Processes that read photos from stores that do not fit into memory."""
@@ -58,11 +61,7 @@ class Draws(Dataset[Drawn]):
         )
         self._recipe = recipe
         self._seed = seed
-        self._on_device = (
-            None
-            if device.type == "cpu"
-            else DevicePhotos([self._photos[n] for n in range(len(self._photos))], device)
-        )
+        self._on_device = None if device.type == "cpu" else self._held_by(device)
 
     def __getitem__(self, iteration: int) -> Drawn:
         """Draw the batch of an iteration, counted from 0."""
@@ -78,6 +77,14 @@ class Draws(Dataset[Drawn]):
         return Drawn(
             plans, self._views(warps, **size), self._views(background_warps(plans), **size)
         )
+
+    def _held_by(self, device: torch.device) -> DevicePhotos | None:
+        photos = [self._photos[index] for index in range(len(self._photos))]
+        try:
+            return DevicePhotos(photos, device)
+        except torch.OutOfMemoryError:
+            logger.info("%s: cannot hold the photos too; the CPU makes views of them", device)
+            return None
 
     def _views(self, warps: list[Warp], *, height: int, width: int) -> Views:
         if self._on_device is not None:

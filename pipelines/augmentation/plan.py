@@ -146,7 +146,7 @@ def _draw_background(
 ) -> Background:
     if not backgrounds or rng.random() < TEXTURE_SHARE:
         return TextureBackground(grid=_draw_grid(rng))
-    index = backgrounds[rng.integers(len(backgrounds))]
+    index = backgrounds[int(rng.integers(len(backgrounds)))]
     photo = photos[index]
     framing = draw_cover(photo, height=height, width=width, rng=rng)
     deeper = rng.integers(*BLUR_LEVELS, endpoint=True) if rng.random() < BLURRED_SHARE else 0

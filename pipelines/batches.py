@@ -152,22 +152,14 @@ class BatchSource:
     def batches(self, first: int) -> Iterator[Batch]:
         """Yield the batches from iteration `first` to the end."""
         iterations = range(first, self._iterations)
-        drawn = self._ahead(iterations) if self._resident else self._streamed(iterations)
-        return map(self._render, iterations, drawn)
+        drawn = map(self._draws.__getitem__, iterations)
+        return _ahead(
+            map(self._render, iterations, drawn if self._resident else self._streamed(iterations))
+        )
 
     def batch(self, iteration: int) -> Batch:
         """Make the batch of one iteration, counted from 0."""
         return self._render(iteration, self._draws[iteration])
-
-    def _ahead(self, iterations: range) -> Iterator[Drawn]:
-        """Draw a batch in a thread while the device trains on the last."""
-        with ThreadPoolExecutor(1, "draw", initializer=limit_threads, initargs=(1,)) as executor:
-            ahead = [executor.submit(self._draws.__getitem__, each) for each in iterations[:1]]
-            for iteration in iterations:
-                drawn = ahead.pop().result()
-                if iteration + 1 in iterations:
-                    ahead.append(executor.submit(self._draws.__getitem__, iteration + 1))
-                yield drawn
 
     def _streamed(self, iterations: range) -> Iterator[Drawn]:
         """Let other processes read photos and draw batches."""
@@ -193,6 +185,15 @@ class BatchSource:
             drawn.backgrounds.to(self._device),
             generator=self._generator.manual_seed(int(seed[0])),
         )
+
+
+def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Make each batch in a thread, while the device trains on the last."""
+    with ThreadPoolExecutor(1, "batch", initializer=limit_threads, initargs=(1,)) as executor:
+        following = executor.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = executor.submit(next, batches, None)
+            yield batch
 
 
 def _size(dataset: TrainingSet) -> int:

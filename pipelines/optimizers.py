@@ -20,6 +20,7 @@ def build_optimizer(stage: Stage, network: nn.Module) -> Optimizer:
             lr=stage.learning_rate,
             momentum=stage.momentum,
             weight_decay=stage.weight_decay,
+            fused=True,
         )
     # Biases, and scale and offset of normalisation, are the parameters of a single dimension.
     groups: list[dict[str, Any]] = [
@@ -31,6 +32,7 @@ def build_optimizer(stage: Stage, network: nn.Module) -> Optimizer:
         lr=stage.learning_rate,
         betas=(stage.momentum, ADAMW_BETA_2),
         weight_decay=stage.weight_decay,
+        fused=True,
     )
 
 

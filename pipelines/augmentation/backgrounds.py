@@ -7,6 +7,8 @@ from torch.nn import functional as F
 CONTAMINATED = 2.0
 """So many pixels from the edge of its mask a person still has colours of the old background."""
 
+NEARLY_ONE = 0.99
+
 REACH = 4
 """Colours of the person are averaged over cells of so many pixels and over their neighbours."""
 
@@ -25,19 +27,24 @@ def put_before(image: Tensor, mask: Tensor, distance: Tensor, background: Tensor
         distance: From the edge of the mask in pixels, (B, 1, H, W).
         background: RGB, (B, 3, H, W).
     """
-    core = ((mask > 0.99) & (distance > CONTAMINATED)).to(image.dtype)  # noqa: PLR2004 - all but 1
-    person = torch.where(core > 0, image, _colours_nearby(image, core))
+    core = (mask > NEARLY_ONE) & (distance > CONTAMINATED)
+    person = torch.where(core, image, _colours_nearby(image, core.to(image.dtype)))
     return torch.lerp(background, person, mask)
 
 
 def _colours_nearby(image: Tensor, core: Tensor) -> Tensor:
-    """Average the image over the core nearby; where there is none of it, return the image."""
-    weighted = torch.cat((image * core, core), dim=1)
-    cells = F.avg_pool2d(weighted, REACH, ceil_mode=True)
-    nearby = F.avg_pool2d(cells, 3, stride=1, padding=1)
-    nearby = F.interpolate(nearby, size=image.shape[2:], mode="bilinear", align_corners=False)
-    colours, weight = nearby[:, :3], nearby[:, 3:]
-    return torch.where(weight > EPSILON, colours / weight.clamp_min(EPSILON), image)
+    """Average the image over the core nearby; where there is none of it, over all pixels."""
+    weight = _cells(core)
+    colours = torch.where(
+        weight > EPSILON, _cells(image * core) / weight.clamp_min(EPSILON), _cells(image)
+    )
+    return F.interpolate(colours, size=image.shape[2:], mode="bilinear", align_corners=False)
+
+
+def _cells(values: Tensor) -> Tensor:
+    """Average over cells and their neighbours."""
+    cells = F.avg_pool2d(values, REACH, ceil_mode=True)
+    return F.avg_pool2d(cells, 3, stride=1, padding=1, count_include_pad=False)
 
 
 def enlarge_grid(grid: Tensor, *, height: int, width: int) -> Tensor:

@@ -1,9 +1,11 @@
 """Training batches: pure functions of seed and iteration, made on the device that trains."""
 
 import logging
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import accumulate, chain
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import accumulate, chain, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +15,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from pipelines.augmentation.photos import TrainingPhoto
 from pipelines.augmentation.plan import SamplePlan, plan_sample
-from pipelines.augmentation.render import Batch, background_warps, render
+from pipelines.augmentation.render import Batch, background_warps, joined, render
 from pipelines.augmentation.warp import DevicePhotos, Views, Warp, warp_on_host
 from pipelines.inference import limit_threads
 from pipelines.recipes import Recipe, Stage
@@ -46,10 +48,17 @@ class Draws(Dataset[Drawn]):
         recipe: Says how, stage by stage.
         seed: Of all randomness.
         device: If it is a GPU, it holds the photos and makes the views.
+        share: Number of this process and count of those that share each batch.
     """
 
     def __init__(
-        self, datasets: list[TrainingSet], recipe: Recipe, *, seed: int, device: torch.device
+        self,
+        datasets: list[TrainingSet],
+        recipe: Recipe,
+        *,
+        seed: int,
+        device: torch.device,
+        share: tuple[int, int],
     ) -> None:
         # One that was named twice is held once.
         distinct = list(dict.fromkeys(datasets))
@@ -61,15 +70,26 @@ class Draws(Dataset[Drawn]):
         )
         self._recipe = recipe
         self._seed = seed
+        self._share = share
         self._on_device = None if device.type == "cpu" else self._held_by(device)
 
     def __getitem__(self, iteration: int) -> Drawn:
-        """Draw the batch of an iteration, counted from 0."""
+        """Draw this process's share of the batch of an iteration, counted from 0."""
+        return self.draw(iteration, self.places(iteration))
+
+    def places(self, iteration: int) -> range:
+        """Return which samples of a batch are this process's share."""
+        stage, _ = self._recipe.stage_at(iteration)
+        number, count = self._share
+        return range(stage.batch_size * number // count, stage.batch_size * (number + 1) // count)
+
+    def draw(self, iteration: int, places: range) -> Drawn:
+        """Draw some samples of a batch."""
         stage, _ = self._recipe.stage_at(iteration)
         rng = np.random.default_rng((self._seed, iteration))
-        tall, wide = stage.shapes[rng.integers(len(stage.shapes))]
-        size = {"height": round(tall * stage.size), "width": round(wide * stage.size)}
-        plans = self._plans(iteration, **size)
+        height, width = stage.view_sizes[rng.integers(len(stage.shapes))]
+        size = {"height": height, "width": width}
+        plans = self._plans(iteration, places, **size)
         warps = [
             Warp(plan.photo, plan.level, plan.framing, replaced=plan.background is not None)
             for plan in plans
@@ -91,9 +111,10 @@ class Draws(Dataset[Drawn]):
             return self._on_device.warp(warps, height=height, width=width)
         return warp_on_host(self._photos, warps, height=height, width=width)
 
-    def _plans(self, iteration: int, *, height: int, width: int) -> list[SamplePlan]:
+    def _plans(self, iteration: int, places: range, *, height: int, width: int) -> list[SamplePlan]:
         stage, position = self._recipe.stage_at(iteration)
         pool = self._pool(stage)
+        first = position * stage.batch_size
         # A generator of its own for each sample, so that none depends on its neighbours.
         return [
             plan_sample(
@@ -105,7 +126,9 @@ class Draws(Dataset[Drawn]):
                 augmentation=stage.augmentation,
                 rng=np.random.default_rng((self._seed, iteration, place)),
             )
-            for place, index in enumerate(self._indices(len(pool), position, stage.batch_size))
+            for place, index in zip(
+                places, self._indices(len(pool), [first + place for place in places]), strict=True
+            )
         ]
 
     def _pool(self, stage: Stage) -> list[int]:
@@ -114,9 +137,8 @@ class Draws(Dataset[Drawn]):
         ] or self._ranges
         return list(chain.from_iterable(chosen))
 
-    def _indices(self, count: int, position: int, batch_size: int) -> list[int]:
+    def _indices(self, count: int, steps: list[int]) -> list[int]:
         """Walk through one random permutation per epoch."""
-        steps = range(position * batch_size, (position + 1) * batch_size)
         epochs = {
             epoch: self._permutation(count, epoch) for epoch in {step // count for step in steps}
         }
@@ -137,29 +159,59 @@ class BatchSource:
         recipe: Says how, stage by stage.
         seed: Of all randomness.
         device: Where the batches are made.
+        share: Number of this process and count of those that share each batch.
     """
 
     def __init__(
-        self, datasets: list[TrainingSet], recipe: Recipe, *, seed: int, device: torch.device
+        self,
+        datasets: list[TrainingSet],
+        recipe: Recipe,
+        *,
+        seed: int,
+        device: torch.device,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         self._resident = all(each.resident for each in datasets)
-        self._draws = Draws(datasets, recipe, seed=seed, device=device if self._resident else CPU)
+        place = device if self._resident else CPU
+        self._draws = Draws(datasets, recipe, seed=seed, device=place, share=share)
         self._iterations = recipe.iterations
-        self._seed = seed
-        self._generator = torch.Generator(device)
         self._device = device
+        self._threads = torch.get_num_threads() if device.type == "cpu" else 1
+        self._executor = ThreadPoolExecutor(
+            self._threads, "batch", initializer=limit_threads, initargs=(1,)
+        )
 
     def batches(self, first: int) -> Iterator[Batch]:
         """Yield the batches from iteration `first` to the end."""
         iterations = range(first, self._iterations)
-        drawn = map(self._draws.__getitem__, iterations)
-        return _ahead(
-            map(self._render, iterations, drawn if self._resident else self._streamed(iterations))
-        )
+        if not self._resident:
+            return map(self._render, self._streamed(iterations))
+        if self._device.type == "cpu":
+            # Not ahead of the training step, which would wait for a core that is busy with this.
+            return map(self.batch, iterations)
+        return self._ahead(iterations)
 
     def batch(self, iteration: int) -> Batch:
-        """Make the batch of one iteration, counted from 0."""
-        return self._render(iteration, self._draws[iteration])
+        """Make the batch of one iteration, counted from 0, in as many threads as compute."""
+        places = self._draws.places(iteration)
+        ends = [len(places) * part // self._threads for part in range(self._threads + 1)]
+        parts = [places[start:end] for start, end in pairwise(ends) if start < end]
+        return joined(list(self._executor.map(partial(self._part, iteration), parts)))
+
+    def _part(self, iteration: int, places: range) -> Batch:
+        return self._render(self._draws.draw(iteration, places))
+
+    def _ahead(self, iterations: range) -> Iterator[Batch]:
+        """Make each batch while the device trains on the last."""
+        ahead: deque[Future[Batch]] = deque()
+        for iteration in iterations:
+            ahead.append(
+                self._executor.submit(self._part, iteration, self._draws.places(iteration))
+            )
+            if len(ahead) > 1:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
     def _streamed(self, iterations: range) -> Iterator[Drawn]:
         """Let other processes read photos and draw batches."""
@@ -176,24 +228,9 @@ class BatchSource:
             )
         )
 
-    def _render(self, iteration: int, drawn: Drawn) -> Batch:
+    def _render(self, drawn: Drawn) -> Batch:
         """Do the device's part."""
-        seed = np.random.SeedSequence((self._seed, iteration)).generate_state(1)
-        return render(
-            drawn.plans,
-            drawn.views.to(self._device),
-            drawn.backgrounds.to(self._device),
-            generator=self._generator.manual_seed(int(seed[0])),
-        )
-
-
-def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """Make each batch in a thread, while the device trains on the last."""
-    with ThreadPoolExecutor(1, "batch", initializer=limit_threads, initargs=(1,)) as executor:
-        following = executor.submit(next, batches, None)
-        while (batch := following.result()) is not None:
-            following = executor.submit(next, batches, None)
-            yield batch
+        return render(drawn.plans, drawn.views.to(self._device), drawn.backgrounds.to(self._device))
 
 
 def _size(dataset: TrainingSet) -> int:

@@ -6,7 +6,6 @@ described in `schema`; its attributes hold the schema version and all parameters
 """
 
 import glob
-import math
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
@@ -125,10 +124,9 @@ class Store:
         """Return K of Eq. 1 of samples."""
         return self._read("kernel_size")[indices]
 
-    @property
-    def frame_pixels(self) -> int:
-        """How many pixels a frame has, S times S."""
-        return math.prod(self._group["mask"].shape[1:])  # type: ignore[union-attr] # no group
+    def pixels(self, indices: list[int]) -> int:
+        """Return how many pixels samples have together, without the padding of frames."""
+        return int(self._valid[indices, 2:].astype(np.int64).prod(axis=1).sum())
 
     @cached_property
     def _names(self) -> NDArray[Any]:

@@ -69,8 +69,8 @@ class StoredPhotos(Sequence[TrainingPhoto]):
 
     @property
     def size(self) -> int:
-        """The most bytes that all photos take in memory."""
-        return len(self) * self._open().frame_pixels * BYTES_PER_PIXEL
+        """Bytes that all photos take in memory."""
+        return self._open().pixels(self._indices) * BYTES_PER_PIXEL
 
     def _read(self, position: int) -> TrainingPhoto:
         store = self._open()

@@ -17,6 +17,9 @@ from pipelines.known_faces import known_faces
 from pipelines.store import Store, open_store
 from pipelines.stored_photos import StoredPhotos
 
+SHARE = 0.6
+"""Of the free memory that training photos may take; the training itself needs the rest."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -44,10 +47,12 @@ class TrainingSet:
     Attributes:
         photos: With faces if they were asked for; held in memory, or read when they are needed.
         empty: Positions of those that show nobody.
+        size: Bytes of memory that they take.
     """
 
     photos: Sequence[TrainingPhoto]
     empty: Sequence[int]
+    size: int = 0
 
     @property
     def resident(self) -> bool:
@@ -81,24 +86,24 @@ def load_training_data(
     Args:
         paths: Of the stores; one may be named twice.
         faces: Whether the network takes a face prior.
-        memory: Bytes that training photos may take; None for half of what is free. A store that
-            does not fit into its share is read while the network is trained.
+        memory: Bytes that training photos may take; None for `SHARE` of what is free. A store
+            that does not fit beside those before it is read while the network is trained.
 
     Raises:
         StoreError: A store cannot be read.
         InputError: A store has no training or no validation samples, or a photo that one store
             trains on is one that another validates with.
     """
-    memory = free_memory() // 2 if memory is None else memory
     stores = {path: open_store(path) for path in paths}
     for store in stores.values():
         _require_splits(store)
     _refuse_leaks(stores)
     names = _names(list(stores))
-    sets = {
-        path: _training_set(store, faces=faces, memory=memory // len(stores))
-        for path, store in stores.items()
-    }
+    memory = round(SHARE * free_memory()) if memory is None else memory
+    sets = {}
+    for path, store in stores.items():
+        sets[path] = _training_set(store, faces=faces, memory=memory)
+        memory -= sets[path].size
     texts = [store.attributes["licence"] for store in stores.values()]
     return TrainingData(
         training=[sets[path] for path in paths],
@@ -163,7 +168,8 @@ def _training_set(store: Store, *, faces: bool, memory: int) -> TrainingSet:
         )
         return TrainingSet(photos, photos.empty())
     resident = list(photos)
-    return TrainingSet(resident, [n for n, photo in enumerate(resident) if photo.empty])
+    empty = [position for position, photo in enumerate(resident) if photo.empty]
+    return TrainingSet(resident, empty, size=photos.size)
 
 
 def _facts(store: Store, weight: int) -> dict[str, Any]:

@@ -66,6 +66,7 @@ class SamplePlan:
         lightness: Factor of that mean luma.
         blur: Standard deviation in pixels of the view; 0 for none.
         noise: Standard deviation; white is 1.
+        noise_seed: Which noise it is.
         quality: Of the JPEG compression; None for none.
         canonical_width: W of Eq. 1 at 512 pixels.
         face: Of the photo, for networks that take a face prior.
@@ -79,6 +80,7 @@ class SamplePlan:
     lightness: float
     blur: float
     noise: float
+    noise_seed: int
     quality: float | None
     canonical_width: float
     face: Face | None
@@ -130,6 +132,7 @@ def plan_sample(
         lightness=lightness,
         blur=blur if blurred else 0.0,
         noise=noise if noisy else 0.0,
+        noise_seed=int(rng.integers(2**31)),
         quality=quality if compressed else None,
         canonical_width=photo.canonical_width,
         face=photo.face,

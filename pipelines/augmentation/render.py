@@ -1,5 +1,6 @@
 """From planned samples to the tensors of a training step, on the device that trains."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,13 +10,22 @@ from torch import Tensor
 
 from models.losses import luma
 from pipelines.augmentation.backgrounds import enlarge_grid, put_before
-from pipelines.augmentation.degradation import blurred, compressed
+from pipelines.augmentation.degradation import blurred, compressed, noisy
 from pipelines.augmentation.photos import DISTANCE_STEPS
-from pipelines.augmentation.plan import PhotoBackground, SamplePlan, TextureBackground
+from pipelines.augmentation.plan import PhotoBackground, SamplePlan
 from pipelines.augmentation.warp import Views, Warp
 from pipelines.boundary import CANONICAL_SIZE
 from pipelines.face_prior import face_prior
 from pipelines.images import PERSON_FROM
+
+CONTAMINATED = 2.0
+"""So many pixels from the edge of its mask a person still has colours of the old background."""
+
+NEARLY_ONE = 0.99
+"""From here on a mask says that a pixel shows nothing but the person."""
+
+FARTHEST = 254
+"""The greatest distance, in steps, that is not cut off."""
 
 
 class Batch(NamedTuple):
@@ -37,6 +47,21 @@ class Batch(NamedTuple):
     prior: Tensor | None = None
 
 
+def joined(parts: Sequence[Batch]) -> Batch:
+    """Join batches of one size (H, W)."""
+    if len(parts) == 1:
+        return parts[0]
+    image, mask, boundary, valid = (
+        torch.cat(each) for each in zip(*(part[:4] for part in parts), strict=True)
+    )
+    priors = None
+    if any(part.prior is not None for part in parts):
+        priors = torch.cat(
+            [torch.zeros_like(part.image) if part.prior is None else part.prior for part in parts]
+        )
+    return Batch(image, mask, boundary, valid, priors)
+
+
 def background_warps(plans: Sequence[SamplePlan]) -> list[Warp]:
     """Return the views that `render` needs as backgrounds, in the order of the samples."""
     return [
@@ -50,8 +75,6 @@ def render(
     plans: Sequence[SamplePlan],
     views: Views,
     background_views: Views,
-    *,
-    generator: torch.Generator,
 ) -> Batch:
     """Make a batch of B samples.
 
@@ -59,13 +82,12 @@ def render(
         plans: What is to happen to each sample.
         views: Of the photos of the samples, on the device of the batch.
         background_views: Of what `background_warps` names, on that device as well.
-        generator: Of that device, for noise.
     """
     image = views.picture[:, :3].contiguous().float()
     mask = views.picture[:, 3:].contiguous().float() / 255
     _replace_backgrounds(plans, image, mask, views.distance, background_views)
     image = _with_colours(plans, image)
-    _degrade(plans, image, generator)
+    _degrade(plans, image)
     boundary = _boundary(plans, views)
     return Batch(image, mask, boundary, views.valid.float(), _priors(plans, mask))
 
@@ -78,23 +100,19 @@ def _replace_backgrounds(
     background_views: Views,
 ) -> None:
     """Put people before their other backgrounds, in place; colours are in 0 to 255."""
-    replaced = [position for position, plan in enumerate(plans) if plan.background is not None]
-    if not replaced:
-        return
     height, width = image.shape[2:]
-    views = iter(background_views.picture[:, :3])
-    backgrounds = []
-    for position in replaced:
-        background = plans[position].background
-        if isinstance(background, TextureBackground):
-            grid = torch.from_numpy(background.grid).to(image.device)
-            backgrounds.append(255 * enlarge_grid(grid, height=height, width=width))
-        elif isinstance(background, PhotoBackground):
-            backgrounds.append(next(views).float() * background.lightness)
-    scales = image.new_tensor([plans[position].framing.scale for position in replaced])
-    pixels = distance[replaced].float() * (scales / DISTANCE_STEPS)[:, None, None, None]
-    ground = torch.stack(backgrounds).clamp(0, 255)
-    image[replaced] = put_before(image[replaced], mask[replaced], pixels, ground)
+    pictures = iter(background_views.picture[:, :3])
+    for place, plan in enumerate(plans):
+        if plan.background is None:
+            continue
+        if isinstance(plan.background, PhotoBackground):
+            background = next(pictures).float().mul_(plan.background.lightness).clamp_(max=255)
+        else:
+            grid = torch.from_numpy(plan.background.grid).to(image.device)
+            background = 255 * enlarge_grid(grid, height=height, width=width)
+        rim = math.ceil(CONTAMINATED / plan.framing.scale * DISTANCE_STEPS)
+        core = (mask[place] > NEARLY_ONE) & (distance[place] > min(rim, FARTHEST))
+        image[place] = put_before(image[place], mask[place], core, background)
 
 
 def _with_colours(plans: Sequence[SamplePlan], image: Tensor) -> Tensor:
@@ -108,14 +126,13 @@ def _with_colours(plans: Sequence[SamplePlan], image: Tensor) -> Tensor:
     return mapped.clamp_(0, 1).view_as(image)
 
 
-def _degrade(plans: Sequence[SamplePlan], image: Tensor, generator: torch.Generator) -> None:
+def _degrade(plans: Sequence[SamplePlan], image: Tensor) -> None:
     """Blur, add noise and compress, in the order of a camera, in place."""
     for plan, view in zip(plans, image, strict=True):
         if plan.blur > 0:
             view.copy_(blurred(view, plan.blur))
         if plan.noise > 0:
-            noise = torch.randn(view.shape, generator=generator, device=view.device)
-            view.add_(noise, alpha=plan.noise).clamp_(0, 1)
+            view.copy_(noisy(view, plan.noise, seed=plan.noise_seed))
         if plan.quality is not None:
             view.copy_(compressed(view, plan.quality))
 
@@ -133,7 +150,7 @@ def _boundary(plans: Sequence[SamplePlan], views: Views) -> Tensor:
     canonical = share.new_tensor([plan.canonical_width for plan in plans])
     kernel_size = (share * canonical * (max(height, width) / CANONICAL_SIZE)).round().clamp_min(1)
     scales = share.new_tensor([plan.framing.scale for plan in plans])
-    reach = (kernel_size / 2 / scales * DISTANCE_STEPS).clamp_max(254).to(torch.uint8)
+    reach = (kernel_size / 2 / scales * DISTANCE_STEPS).clamp_max(FARTHEST).to(torch.uint8)
     return ((views.distance <= reach[:, None, None, None]) & valid).float()
 
 

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pipelines.augmentation.framing import Framing
@@ -69,8 +68,7 @@ def draw_view(
         warp_on_host(photos, each, height=height, width=width)
         for each in ([warp], background_warps([plan]))
     )
-    generator = torch.Generator().manual_seed(seed)
-    return _view(render([plan], views, backgrounds, generator=generator), plan.framing)
+    return _view(render([plan], views, backgrounds), plan.framing)
 
 
 def _view(batch: Batch, framing: Framing) -> View:

@@ -52,7 +52,7 @@ def test_values_are_those_that_the_losses_ask_for(prepared: Path) -> None:
     data = load_training_data([prepared])
     for batch in BatchSource(data.training, recipe_of(), seed=0, device=CPU).batches(0):
         assert {plane.dtype for plane in batch[:4]} == {torch.float32}
-        assert batch.image.shape == (4, 3, 48, 36)
+        assert batch.image.shape == (4, 3, 48, 32)
         for plane in (batch.image, batch.mask):
             assert plane.min() >= 0
             assert plane.max() <= 1

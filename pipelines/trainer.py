@@ -91,7 +91,8 @@ class Trainer:
         """
         state = self.state
         with memory_limit_explained(memory_advice(state.device)), interrupts_deferred() as received:
-            self.save()  # so that there always is something to go back to
+            if state.iteration == 0:
+                self.save()  # so that there always is something to go back to
             while state.iteration < self.recipe.iterations:
                 self.progress.start("training", self.recipe.iterations - state.iteration)
                 try:
@@ -198,8 +199,11 @@ class Trainer:
         values["learning_rate"] = self.state.rate_at(stage, position)
         self.log.scalars(self.state.iteration, values)
 
-    def save(self) -> None:
+    def save(self, *, interrupted: bool = False) -> None:
         """Let the first process save the state, and the others wait for it."""
+        if self.ranks.first and interrupted:
+            self.state.keep_checkpoint(self.log.last)
+        self.state.interrupted = interrupted
         if self.ranks.first:
             self.state.save(self.log.last)
         self.ranks.wait()
@@ -214,7 +218,7 @@ class Trainer:
         diverged_at = state.iteration
         if state.divergences == MOST_RETURNS:
             raise BanetError(self._advice(reason))
-        state.load(self.log.last)
+        state.go_back(self.log.last)
         self.ranks.wait()  # until all have read what is now written anew
         state.divergences += 1
         if self.ranks.first:
@@ -242,7 +246,7 @@ class Trainer:
 
     def leave(self, interrupt: int, received: list[int]) -> None:
         """Save, and see to it that the interrupt takes effect in this process too."""
-        self.save()
+        self.save(interrupted=True)
         if not received:
             signal.raise_signal(interrupt)
         logger.warning(

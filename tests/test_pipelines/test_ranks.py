@@ -88,7 +88,10 @@ def test_interrupt_of_one_process_ends_all_after_saving(prepared: Path, tmp_path
             time.sleep(0.05)
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         os.kill(int(children[-1]), signal.SIGTERM)
-        output, messages = process.communicate(timeout=60)
+        try:
+            output, messages = process.communicate(timeout=120)
+        finally:
+            process.terminate()  # does nothing but where the processes hang
     assert process.returncode != 0
     assert messages.count("add --resume to go on from there") == 1, messages
     assert not output

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from pipelines.checkpoints import WeightsInfo, load_weights, save_weights
@@ -96,32 +97,51 @@ def test_network_learns_the_figures(prepared: Path, tmp_path: Path) -> None:
     assert float(str(summary.best["portrait_iou"])) > 0.8
 
 
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        ("banet-64", ""),
+        ("enet", 'optimizer = "adamw"\nlearning_rate = 0.002\nclip = 0.5\nema = 0.99\n'),
+    ],
+    ids=["sgd", "adamw-clip-ema-dropout"],
+)
 def test_killed_and_resumed_run_equals_an_uninterrupted_one(
-    prepared: Path, tmp_path: Path, recipe: str, request: pytest.FixtureRequest
+    prepared: Path, tmp_path: Path, request: pytest.FixtureRequest, model: str, settings: str
 ) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(settings + RECIPE.replace("learning_rate = 0.05\n", "") if settings else RECIPE)
+    recipe = str(path)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums of floats depend on how the work is shared
     request.addfinalizer(lambda: torch.set_num_threads(threads))
-    train(options(prepared, whole, recipe))
-    arguments = ["train", str(prepared), "--out", str(cut), "--recipe", recipe]
+    train(options(prepared, whole, recipe, model=model))
+    arguments = ["train", str(prepared), "--out", str(cut), "--recipe", recipe, "--model", model]
     command = [sys.executable, "-m", "banet_cli", *arguments]
     command += ["--precision", "fp32", "--device", "cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
     state = cut / "last" / "state.safetensors"
     deadline = time.monotonic() + 120
-    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+    while saved_iteration(state) < 3 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     process.kill()
     assert process.wait() == -signal.SIGKILL
-    resumed = train(options(prepared, cut, recipe, resume=True))
+    resumed = train(options(prepared, cut, recipe, model=model, resume=True))
     assert resumed.iterations == 9
     expected, found = (load_file(run / "last" / "state.safetensors") for run in (whole, cut))
     assert expected.keys() == found.keys()
     for name, tensor in expected.items():
         torch.testing.assert_close(found[name], tensor, rtol=0, atol=0)
     assert metrics(cut) == metrics(whole)
+
+
+def saved_iteration(state: Path) -> int:
+    """Return the iteration that a state was saved at, -1 if there is none."""
+    if not state.exists():
+        return -1
+    with safe_open(state, framework="pt") as file:
+        return json.loads(file.metadata()["facts"])["iteration"]
 
 
 def test_interrupted_run_is_saved_and_goes_on_to_the_same_end(
@@ -292,6 +312,23 @@ def test_bfloat16_trains_too(prepared: Path, tmp_path: Path, recipe: str) -> Non
     summary = train(options(prepared, tmp_path / "run", recipe, precision="bf16"))
     assert summary.precision == "bf16"
     assert all(np.isfinite(row["val/portrait_iou"]) for row in metrics(tmp_path / "run"))
+
+
+def test_averaged_network_is_what_is_kept(prepared: Path, tmp_path: Path, recipe: str) -> None:
+    Path(recipe).write_text("ema = 0.5\n" + RECIPE)
+    summary = train(options(prepared, tmp_path / "run", recipe, iterations=2))
+    state = load_file(tmp_path / "run" / "last" / "state.safetensors")
+    kept = load_weights(str(summary.weights)).network.state_dict()
+    for name, tensor in kept.items():
+        torch.testing.assert_close(state[f"averaged.{name}"], tensor, rtol=0, atol=0)
+    assert not torch.equal(state["network.classify.weight"], kept["classify.weight"])
+
+
+def test_peak_of_memory_is_reported(prepared: Path, tmp_path: Path, recipe: str) -> None:
+    summary = train(options(prepared, tmp_path / "run", recipe, iterations=2))
+    reported = json.loads((tmp_path / "run" / "run.json").read_text())["peak_memory_mb"]
+    assert reported == summary.as_json()["peak_memory_mb"]
+    assert reported is None or reported > 10  # None but on Linux
 
 
 def test_diverging_run_stops_with_advice(prepared: Path, tmp_path: Path, recipe: str) -> None:

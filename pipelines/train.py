@@ -222,8 +222,9 @@ def _info(
         temperature=boundary_temperature(network),
         size=recipe.stages[-1].size,
         training={
-            "recipe": options.recipe,
-            "init": options.init,
+            # Names alone: paths of this machine are nobody's business where the weights go.
+            "recipe": Path(options.recipe).name,
+            "init": options.init and Path(options.init).name,
             "seed": options.seed,
             "datasets": data.facts,
         },

@@ -70,7 +70,13 @@ class Trainer:
         self.ranks = ranks
         self.seed = seed
         self.progress = progress
-        self.source = BatchSource(data.training, recipe, seed=seed, device=state.device)
+        self.source = BatchSource(
+            data.training,
+            recipe,
+            seed=seed,
+            device=state.device,
+            share=(ranks.rank, ranks.count),
+        )
         self.validation = Validation(data.validation, log=log, info=info)
         model = MODELS[info.model]
         self.backward = BackwardPass(state, ranks=ranks, face_prior=model.face_prior)
@@ -119,7 +125,7 @@ class Trainer:
         """
         state = self.state
         for batch in self.source.batches(state.iteration):
-            self.advance(self.ranks.share(batch))
+            self.advance(batch)
             interrupt = self.ranks.greatest(max(received, default=0))
             if interrupt:
                 return interrupt

@@ -7,7 +7,7 @@ import torch
 from views import prepared as prepared_photo
 
 from pipelines.augmentation.framing import draw_framing
-from pipelines.augmentation.render import Batch
+from pipelines.augmentation.render import Batch, joined
 from pipelines.augmentation.settings import Augmentation
 from pipelines.augmentation.warp import DevicePhotos, Warp, warp_on_host
 from pipelines.batches import BatchSource
@@ -46,6 +46,15 @@ def test_a_batch_is_a_function_of_seed_and_iteration(prepared: Path) -> None:
     assert all(map(same, again.batches(2), batches[2:]))
     assert same(again.batch(1), batches[1])
     assert not same(other.batch(0), batches[0])
+
+
+def test_shares_of_several_processes_make_up_the_batch(prepared: Path) -> None:
+    data, recipe = load_training_data([prepared]), recipe_of()
+    whole, *shares = (
+        BatchSource(data.training, recipe, seed=1, device=CPU, share=share).batch(2)
+        for share in ((0, 1), (0, 2), (1, 2))
+    )
+    assert same(joined(shares), whole)
 
 
 def test_values_are_those_that_the_losses_ask_for(prepared: Path) -> None:

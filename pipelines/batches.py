@@ -11,12 +11,19 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from pipelines.augmentation.photos import TrainingPhoto
 from pipelines.augmentation.plan import SamplePlan, plan_sample
 from pipelines.augmentation.render import Batch, background_warps, joined, render
-from pipelines.augmentation.warp import DevicePhotos, Views, Warp, warp_on_host
+from pipelines.augmentation.warp import (
+    DevicePhotos,
+    Views,
+    Warp,
+    pictures_on_host,
+    warp_on_host,
+)
 from pipelines.inference import limit_threads
 from pipelines.recipes import Recipe, Stage
 from pipelines.trainingdata import TrainingSet
@@ -37,7 +44,7 @@ class Drawn(NamedTuple):
 
     plans: list[SamplePlan]
     views: Views
-    backgrounds: Views
+    grounds: Tensor
 
 
 class Draws(Dataset[Drawn]):
@@ -94,9 +101,12 @@ class Draws(Dataset[Drawn]):
             Warp(plan.photo, plan.level, plan.framing, replaced=plan.background is not None)
             for plan in plans
         ]
-        return Drawn(
-            plans, self._views(warps, **size), self._views(background_warps(plans), **size)
-        )
+        grounds = background_warps(plans)
+        if self._on_device is not None:
+            views = self._on_device.warp(warps, **size)
+            return Drawn(plans, views, self._on_device.pictures(grounds, **size))
+        views = warp_on_host(self._photos, warps, **size)
+        return Drawn(plans, views, pictures_on_host(self._photos, grounds, **size))
 
     def _held_by(self, device: torch.device) -> DevicePhotos | None:
         photos = [self._photos[index] for index in range(len(self._photos))]
@@ -105,11 +115,6 @@ class Draws(Dataset[Drawn]):
         except torch.OutOfMemoryError:
             logger.info("%s: cannot hold the photos too; the CPU makes views of them", device)
             return None
-
-    def _views(self, warps: list[Warp], *, height: int, width: int) -> Views:
-        if self._on_device is not None:
-            return self._on_device.warp(warps, height=height, width=width)
-        return warp_on_host(self._photos, warps, height=height, width=width)
 
     def _plans(self, iteration: int, places: range, *, height: int, width: int) -> list[SamplePlan]:
         stage, position = self._recipe.stage_at(iteration)
@@ -230,7 +235,8 @@ class BatchSource:
 
     def _render(self, drawn: Drawn) -> Batch:
         """Do the device's part."""
-        return render(drawn.plans, drawn.views.to(self._device), drawn.backgrounds.to(self._device))
+        views = Views(*(moved(plane, self._device) for plane in drawn.views))
+        return render(drawn.plans, views, moved(drawn.grounds, self._device))
 
 
 def _size(dataset: TrainingSet) -> int:

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-CELL = 4
+CELL = 8
 """Colours of the person are looked up on a grid of so many pixels."""
 
-NEIGHBOURS = 5
+NEIGHBOURS = 3
 """They are averaged over so many nodes of that grid in either direction."""
 
 EPSILON = 1e-3

@@ -74,18 +74,18 @@ def background_warps(plans: Sequence[SamplePlan]) -> list[Warp]:
 def render(
     plans: Sequence[SamplePlan],
     views: Views,
-    background_views: Views,
+    grounds: Tensor,
 ) -> Batch:
     """Make a batch of B samples.
 
     Args:
         plans: What is to happen to each sample.
         views: Of the photos of the samples, on the device of the batch.
-        background_views: Of what `background_warps` names, on that device as well.
+        grounds: What `background_warps` names, on that device as well, (N, 3, H, W) uint8.
     """
     image = views.picture[:, :3].contiguous().float()
     mask = views.picture[:, 3:].contiguous().float() / 255
-    _replace_backgrounds(plans, image, mask, views.distance, background_views)
+    _replace_backgrounds(plans, image, mask, views.distance, grounds)
     image = _with_colours(plans, image)
     _degrade(plans, image)
     boundary = _boundary(plans, views)
@@ -97,11 +97,11 @@ def _replace_backgrounds(
     image: Tensor,
     mask: Tensor,
     distance: Tensor,
-    background_views: Views,
+    grounds: Tensor,
 ) -> None:
     """Put people before their other backgrounds, in place; colours are in 0 to 255."""
     height, width = image.shape[2:]
-    pictures = iter(background_views.picture[:, :3])
+    pictures = iter(grounds.contiguous())
     for place, plan in enumerate(plans):
         if plan.background is None:
             continue

@@ -60,33 +60,54 @@ class Views(NamedTuple):
     distance: Tensor
     valid: Tensor
 
-    def to(self, device: torch.device) -> "Views":
-        """Move to a device, without waiting for it."""
-        if self.picture.device == device or device.type != "cuda":
-            return Views(*(plane.to(device) for plane in self))
-        return Views(*(plane.pin_memory().to(device, non_blocking=True) for plane in self))
+
+def moved(plane: Tensor, device: torch.device) -> Tensor:
+    """Move a tensor to a device, without waiting for it."""
+    if device.type != "cuda" or plane.device == device:
+        return plane.to(device)
+    return plane.pin_memory().to(device, non_blocking=True)
 
 
 def warp_on_host(photos: Photos, warps: Sequence[Warp], *, height: int, width: int) -> Views:
     """Make views of a size (H, W) with the CPU."""
     pictures = np.empty((len(warps), height, width, 4), np.uint8)
-    distances = np.empty((len(warps), height, width), np.uint8)
+    distances = np.empty((len(warps), 1, height, width), np.uint8)
     knowledge = np.empty_like(distances)
-    for warp, picture, distance, known in zip(warps, pictures, distances, knowledge, strict=True):
+    for warp, picture, (distance,), (known,) in zip(
+        warps, pictures, distances, knowledge, strict=True
+    ):
         photo = photos[warp.photo]
-        to_level = _to_level(photo, warp)
         for source, target in zip(photo.levels[warp.level], (picture, distance), strict=True):
-            cv2.warpAffine(
-                source,
-                to_level,
-                (width, height),
-                dst=target,
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_REFLECT_101,
-            )
+            _warp_plane(source, _to_level(photo, warp), target)
         _draw_knowledge(photo, warp, known)
-    planes = (torch.from_numpy(each).unsqueeze(1) for each in (distances, knowledge))
-    return _with_knowledge(torch.from_numpy(pictures).permute(0, 3, 1, 2), *planes)
+        if warp.replaced:
+            picture[..., 3][known == NOBODY] = 0
+    return Views(
+        picture=torch.from_numpy(pictures).permute(0, 3, 1, 2),
+        distance=torch.from_numpy(distances),
+        valid=torch.from_numpy(knowledge != UNKNOWN),
+    )
+
+
+def pictures_on_host(photos: Photos, warps: Sequence[Warp], *, height: int, width: int) -> Tensor:
+    """Make views of a size (H, W) with the CPU, RGB alone: (N, 3, H, W) uint8."""
+    pictures = np.empty((len(warps), height, width, 4), np.uint8)
+    for warp, picture in zip(warps, pictures, strict=True):
+        photo = photos[warp.photo]
+        _warp_plane(photo.levels[warp.level].picture, _to_level(photo, warp), picture)
+    return torch.from_numpy(pictures[..., :3]).permute(0, 3, 1, 2)
+
+
+def _warp_plane(source: Pixels, to_source: AffineMap, target: Pixels) -> None:
+    """Fill a view (H, W) or (H, W, C) from a level of a photo, mirrored beyond its frame."""
+    cv2.warpAffine(
+        source,
+        to_source,
+        target.shape[1::-1],
+        dst=target,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
 
 
 class DevicePhotos:
@@ -106,6 +127,19 @@ class DevicePhotos:
 
     def warp(self, warps: Sequence[Warp], *, height: int, width: int) -> Views:
         """Make views of a size (H, W)."""
+        planes = self._planes(warps, height=height, width=width)
+        drawn = np.empty((len(warps), 1, height, width), np.uint8)
+        for warp, (known,) in zip(warps, drawn, strict=True):
+            _draw_knowledge(self._photos[warp.photo], warp, known)
+        knowledge = torch.from_numpy(drawn).to(planes.device, non_blocking=True)
+        planes[:, 3:4].masked_fill_(knowledge == NOBODY, 0)
+        return Views(planes[:, :4], planes[:, 4:], knowledge != UNKNOWN)
+
+    def pictures(self, warps: Sequence[Warp], *, height: int, width: int) -> Tensor:
+        """Make views of a size (H, W), RGB alone: (N, 3, H, W) uint8."""
+        return self._planes(warps, height=height, width=width)[:, :3]
+
+    def _planes(self, warps: Sequence[Warp], *, height: int, width: int) -> Tensor:
         pool = self._levels[0]
         planes = pool.new_empty(len(warps), pool.shape[1], height, width)
         for level, stack in enumerate(self._levels):
@@ -114,11 +148,7 @@ class DevicePhotos:
                 planes[places] = self._warp_level(
                     stack, [warps[place] for place in places], height=height, width=width
                 )
-        knowledge = np.empty((len(warps), 1, height, width), np.uint8)
-        for warp, (known,) in zip(warps, knowledge, strict=True):
-            _draw_knowledge(self._photos[warp.photo], warp, known)
-        known_there = torch.from_numpy(knowledge).to(pool.device, non_blocking=True)
-        return _with_knowledge(planes[:, :4], planes[:, 4:], known_there)
+        return planes
 
     def _warp_level(
         self, stack: Tensor, warps: Sequence[Warp], *, height: int, width: int
@@ -158,12 +188,6 @@ def _stack(levels: list[Level]) -> Tensor:
         planes[:4, :rows, :columns] = torch.from_numpy(level.picture).permute(2, 0, 1)
         planes[4, :rows, :columns] = torch.from_numpy(level.distance)
     return stack
-
-
-def _with_knowledge(picture: Tensor, distance: Tensor, knowledge: Tensor) -> Views:
-    """Clear the mask where nobody can be."""
-    picture[:, 3:].masked_fill_(knowledge == NOBODY, 0)
-    return Views(picture, distance, knowledge != UNKNOWN)
 
 
 def _draw_knowledge(photo: TrainingPhoto, warp: Warp, view: Pixels) -> None:

@@ -10,7 +10,7 @@ from pipelines.augmentation.photos import TrainingPhoto, training_photo
 from pipelines.augmentation.plan import plan_sample
 from pipelines.augmentation.render import Batch, background_warps, render
 from pipelines.augmentation.settings import Augmentation
-from pipelines.augmentation.warp import Warp, warp_on_host
+from pipelines.augmentation.warp import Warp, pictures_on_host, warp_on_host
 
 Pixels = NDArray[np.uint8]
 
@@ -64,11 +64,9 @@ def draw_view(
         rng=np.random.default_rng(seed),
     )
     warp = Warp(plan.photo, plan.level, plan.framing, replaced=plan.background is not None)
-    views, backgrounds = (
-        warp_on_host(photos, each, height=height, width=width)
-        for each in ([warp], background_warps([plan]))
-    )
-    return _view(render([plan], views, backgrounds), plan.framing)
+    views = warp_on_host(photos, [warp], height=height, width=width)
+    behind = pictures_on_host(photos, background_warps([plan]), height=height, width=width)
+    return _view(render([plan], views, behind), plan.framing)
 
 
 def _view(batch: Batch, framing: Framing) -> View:

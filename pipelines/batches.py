@@ -21,6 +21,7 @@ from pipelines.augmentation.warp import (
     DevicePhotos,
     Views,
     Warp,
+    moved,
     pictures_on_host,
     warp_on_host,
 )

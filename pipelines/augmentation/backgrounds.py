@@ -7,7 +7,7 @@ from torch.nn import functional as F
 CELL = 8
 """Colours of the person are looked up on a grid of so many pixels."""
 
-NEIGHBOURS = 3
+NEIGHBOURS = 5
 """They are averaged over so many nodes of that grid in either direction."""
 
 EPSILON = 1e-3

@@ -16,6 +16,14 @@ from pipelines.trainingdata import TrainingSet, load_training_data
 
 CPU = torch.device("cpu")
 
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda",
+        marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
+    ),
+]
+
 EVERYTHING = {
     "view": 0.7,
     "grey": 0.2,
@@ -46,6 +54,20 @@ def test_a_batch_is_a_function_of_seed_and_iteration(prepared: Path) -> None:
     assert all(map(same, again.batches(2), batches[2:]))
     assert same(again.batch(1), batches[1])
     assert not same(other.batch(0), batches[0])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_gpu_makes_the_batches_of_a_cpu(prepared: Path) -> None:
+    data, recipe = load_training_data([prepared]), recipe_of()
+    pairs = zip(
+        BatchSource(data.training, recipe, seed=1, device=CPU).batches(0),
+        BatchSource(data.training, recipe, seed=1, device=torch.device("cuda")).batches(0),
+        strict=True,
+    )
+    for one, other in pairs:
+        assert (one.image - other.image.cpu()).abs().mean() < 0.02
+        for mine, theirs in zip(one[1:4], other[1:4], strict=True):
+            assert (mine - theirs.cpu()).abs().mean() < 0.01
 
 
 def test_shares_of_several_processes_make_up_the_batch(prepared: Path) -> None:
@@ -97,10 +119,15 @@ def test_store_that_memory_does_not_hold_gives_the_same_batches(prepared: Path) 
 
 @pytest.mark.parametrize("replaced", [False, True])
 @pytest.mark.parametrize("scale", [0.15, 0.5, 1.4])
+@pytest.mark.parametrize("device", DEVICES)
 def test_views_made_on_a_device_are_those_made_by_opencv(
-    person: Callable[..., tuple[np.ndarray, np.ndarray]], scale: float, *, replaced: bool
+    person: Callable[..., tuple[np.ndarray, np.ndarray]],
+    device: str,
+    scale: float,
+    *,
+    replaced: bool,
 ) -> None:
-    """The device is the CPU here, the code that of a GPU."""
+    """On a CPU too, what a GPU would do."""
     shapes = [(240, 180), (160, 200), (200, 200)]
     photos = [
         prepared_photo(*person(n, height=height, width=width))
@@ -124,10 +151,10 @@ def test_views_made_on_a_device_are_those_made_by_opencv(
         for n, framing in enumerate(framings)
     ]
     host = warp_on_host(photos, warps, height=height, width=width)
-    device = DevicePhotos(photos, CPU).warp(warps, height=height, width=width)
-    assert torch.equal(host.valid, device.valid)
+    held = DevicePhotos(photos, torch.device(device)).warp(warps, height=height, width=width)
+    assert torch.equal(host.valid, held.valid.cpu())
     for plane in ("picture", "distance"):
-        one, other = (getattr(views, plane).float() for views in (host, device))
+        one, other = (getattr(views, plane).cpu().float() for views in (host, held))
         shown = host.valid.expand_as(one)
         difference = (one - other).abs()[shown]
         assert difference.mean() < 1

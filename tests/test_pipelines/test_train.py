@@ -376,3 +376,9 @@ def test_damaged_weights_files_are_named(tmp_path: Path) -> None:
     save_weights(path, other, WeightsInfo(model="hal-9000", temperature=2.0, size=64))
     with pytest.raises(WeightsError, match="'hal-9000', which this version of banet does"):
         load_weights(str(path))
+
+
+def test_training_runs_where_there_is_no_dask() -> None:
+    """GPU machines often have torch and little else."""
+    code = "import sys; sys.modules['dask'] = None; import pipelines.train"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -30,10 +30,15 @@ from models import build_model
 from models.losses import BANetLoss
 from pipelines.allocator import keep_freed_memory
 from pipelines.augmentation.render import Batch
-from pipelines.backward_pass import BackwardPass
 from pipelines.batches import BatchSource
 from pipelines.checkpoints import WeightsInfo
-from pipelines.devices import device_name, precision_name, resolve_device, resolve_precision
+from pipelines.devices import (
+    autocast,
+    device_name,
+    precision_name,
+    resolve_device,
+    resolve_precision,
+)
 from pipelines.errors import BanetError
 from pipelines.images import write_atomically
 from pipelines.info import versions
@@ -115,8 +120,7 @@ class Bench:
         self._recipe = recipe
         self._trainer = self._new_trainer(data, model, folder)
         source = BatchSource(data.training, recipe, seed=0, device=device)
-        self._bare_state = TrainState(build_model(model), recipe, device=device, dtype=self._dtype)
-        self._bare = BackwardPass(self._bare_state, ranks=self._ranks, face_prior=False)
+        self._bare = TrainState(build_model(model), recipe, device=device, dtype=self._dtype)
         self._criterion = BANetLoss(refine_weight=recipe.stages[0].refine_weight).to(device)
         self._batches = source.batches(0)
 
@@ -176,14 +180,17 @@ class Bench:
         return self._waited(started), shapes
 
     def _take_bare_steps(self, shapes: list[tuple[int, int]]) -> float:
-        stage = self._recipe.stages[0]
-        optimizer = self._bare_state.optimizer_for(stage, stage.warmup)
+        state, stage = self._bare, self._recipe.stages[0]
+        optimizer = state.optimizer_for(stage, stage.warmup)
         batches = {shape: self._random_batch(shape) for shape in set(shapes)}
+        state.network.train()
         started = perf_counter()
         for shape in shapes:
-            self._bare_state.network.train()
+            image, mask, boundary, valid, _ = batches[shape]
+            with autocast(state.device, state.dtype):
+                prediction = state.network(image)
             optimizer.zero_grad(set_to_none=True)
-            self._bare(batches[shape], self._criterion, seed=0)
+            self._criterion(prediction, image, mask, boundary, valid).total.backward()
             optimizer.step()
         return self._waited(started)
 
@@ -191,7 +198,12 @@ class Bench:
         views, device = self._recipe.stages[0].batch_size, self._ranks.device
         image = torch.rand(views, 3, *shape, device=device)
         mask = (torch.rand(views, 1, *shape, device=device) > 0.5).float()  # noqa: PLR2004 - half
-        return Batch(image=image, mask=mask, boundary=mask, valid=torch.ones_like(mask))
+        return Batch(
+            image=image.contiguous(memory_format=self._bare.layout),
+            mask=mask,
+            boundary=mask,
+            valid=torch.ones_like(mask),
+        )
 
     def _waited(self, started: float) -> float:
         if self._ranks.device.type == "cuda":

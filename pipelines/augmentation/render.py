@@ -1,6 +1,5 @@
 """From planned samples to the tensors of a training step, on the device that trains."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,21 +10,18 @@ from torch import Tensor
 from models.losses import luma
 from pipelines.augmentation.backgrounds import enlarge_grid, put_before
 from pipelines.augmentation.degradation import blurred, compressed, noisy
-from pipelines.augmentation.photos import DISTANCE_STEPS
+from pipelines.augmentation.photos import DISTANCE_STEPS, FARTHEST
 from pipelines.augmentation.plan import PhotoBackground, SamplePlan
 from pipelines.augmentation.warp import Views, Warp
 from pipelines.boundary import CANONICAL_SIZE
 from pipelines.face_prior import face_prior
 from pipelines.images import PERSON_FROM
 
-CONTAMINATED = 2.0
+CONTAMINATED = 3.0
 """So many pixels from the edge of its mask a person still has colours of the old background."""
 
 NEARLY_ONE = 0.99
 """From here on a mask says that a pixel shows nothing but the person."""
-
-FARTHEST = 254
-"""The greatest distance, in steps, that is not cut off."""
 
 
 class Batch(NamedTuple):
@@ -110,8 +106,9 @@ def _replace_backgrounds(
         else:
             grid = torch.from_numpy(plan.background.grid).to(image.device)
             background = 255 * enlarge_grid(grid, height=height, width=width)
-        rim = math.ceil(CONTAMINATED / plan.framing.scale * DISTANCE_STEPS)
-        core = (mask[place] > NEARLY_ONE) & (distance[place] > min(rim, FARTHEST))
+        # In pixels of the photo, and where it is shrunk in pixels of the view.
+        rim = CONTAMINATED * max(1, 1 / plan.framing.scale) * DISTANCE_STEPS
+        core = (mask[place] > NEARLY_ONE) & (distance[place] > min(rim, FARTHEST - 1))
         image[place] = put_before(image[place], mask[place], core, background)
 
 
@@ -150,7 +147,7 @@ def _boundary(plans: Sequence[SamplePlan], views: Views) -> Tensor:
     canonical = share.new_tensor([plan.canonical_width for plan in plans])
     kernel_size = (share * canonical * (max(height, width) / CANONICAL_SIZE)).round().clamp_min(1)
     scales = share.new_tensor([plan.framing.scale for plan in plans])
-    reach = (kernel_size / 2 / scales * DISTANCE_STEPS).clamp_max(FARTHEST).to(torch.uint8)
+    reach = (kernel_size / 2 / scales * DISTANCE_STEPS).clamp_max(FARTHEST - 1).to(torch.uint8)
     return ((views.distance <= reach[:, None, None, None]) & valid).float()
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from pipelines.affine import AffineMap, apply, compose, invert, resizing
 from pipelines.augmentation.framing import Framing
-from pipelines.augmentation.photos import Level, Photos, Sides, TrainingPhoto
+from pipelines.augmentation.photos import FARTHEST, Level, Photos, Sides, TrainingPhoto
 from pipelines.images import Pixels
 
 NO_SIDES = Sides(False, False, False, False)
@@ -63,7 +63,8 @@ class Views(NamedTuple):
 
 def moved(plane: Tensor, device: torch.device) -> Tensor:
     """Move a tensor to a device, without waiting for it."""
-    if device.type != "cuda" or plane.device == device:
+    # A tensor is on cuda:0 where the device is called cuda.
+    if device.type != "cuda" or plane.device.type == "cuda":
         return plane.to(device)
     return plane.pin_memory().to(device, non_blocking=True)
 
@@ -81,7 +82,9 @@ def warp_on_host(photos: Photos, warps: Sequence[Warp], *, height: int, width: i
             _warp_plane(source, _to_level(photo, warp), target)
         _draw_knowledge(photo, warp, known)
         if warp.replaced:
-            picture[..., 3][known == NOBODY] = 0
+            nobody = known == NOBODY
+            picture[..., 3][nobody] = 0
+            distance[nobody] = FARTHEST
     return Views(
         picture=torch.from_numpy(pictures).permute(0, 3, 1, 2),
         distance=torch.from_numpy(distances),
@@ -131,8 +134,9 @@ class DevicePhotos:
         drawn = np.empty((len(warps), 1, height, width), np.uint8)
         for warp, (known,) in zip(warps, drawn, strict=True):
             _draw_knowledge(self._photos[warp.photo], warp, known)
-        knowledge = torch.from_numpy(drawn).to(planes.device, non_blocking=True)
+        knowledge = moved(torch.from_numpy(drawn), planes.device)
         planes[:, 3:4].masked_fill_(knowledge == NOBODY, 0)
+        planes[:, 4:].masked_fill_(knowledge == NOBODY, FARTHEST)
         return Views(planes[:, :4], planes[:, 4:], knowledge != UNKNOWN)
 
     def pictures(self, warps: Sequence[Warp], *, height: int, width: int) -> Tensor:

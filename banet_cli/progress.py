@@ -1,6 +1,7 @@
 """Progress of a run: a live bar on a terminal, a plain line now and then elsewhere."""
 
 import logging
+from datetime import timedelta
 from time import monotonic
 
 from rich.console import Console as RichConsole
@@ -15,6 +16,10 @@ from rich.progress import (
 )
 
 PLAIN_INTERVAL_SECONDS = 10
+
+PLAIN_LINES = 20
+"""Between two lines passes at least one in so many parts of the time so far: the log of a night
+stays readable."""
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +62,10 @@ class LiveProgress:
 
 
 class PlainProgress:
-    """Logs a line every ten seconds and one at the end of each stage.
+    """Logs a line now and then, the longer it takes the more seldom, and one at the end.
 
     Args:
-        interval: Seconds between the lines.
+        interval: Least seconds between the lines.
     """
 
     def __init__(self, *, interval: float = PLAIN_INTERVAL_SECONDS) -> None:
@@ -81,7 +86,8 @@ class PlainProgress:
         """Count, and log a line if the last one is long ago."""
         self._done += steps
         self._status = status or self._status
-        if monotonic() - self._last_line >= self._interval:
+        now = monotonic()
+        if now - self._last_line >= max(self._interval, (now - self._started) / PLAIN_LINES):
             self._log()
 
     def finish(self) -> None:
@@ -99,5 +105,8 @@ class PlainProgress:
             parts.append(f"{self._done / self._total:.0%}")
         if seconds > 0:
             parts.append(f"{self._done / seconds:.1f} per second")
+        if self._total and 0 < self._done < self._total:
+            left = round(seconds / self._done * (self._total - self._done))
+            parts.append(f"{timedelta(seconds=left)} left")
         parts += [self._status] if self._status else []
         logger.info("%s: %s", self._description, ", ".join(parts))

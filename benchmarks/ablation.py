@@ -18,6 +18,7 @@ import logging
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -192,11 +193,19 @@ def _run_unless_there(trial: Trial, folder: Path) -> None:
         "device": trained.device,
         "precision": trained.precision,
         "threads": torch.get_num_threads(),
+        "commit": _commit(),
         "versions": versions(),
     }
     write_result(path, result)
     together = result["web_portraits"]["together"]["portrait_iou"]
     logger.info("%s: portrait IoU of the web portraits %.4f", path, together)
+
+
+def _commit() -> str | None:
+    """Return the commit of this checkout: what training does changes between releases too."""
+    command = ["git", "-C", str(HERE), "rev-parse", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    return found.stdout.strip() or None
 
 
 def _scores(trained: TrainSummary, found: Robustness) -> dict[str, Any]:

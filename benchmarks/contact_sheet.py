@@ -27,6 +27,9 @@ STAIN = 0.65
 PICTURE = 260
 """Longer side of a picture in pixels."""
 
+PICTURES = 3
+"""Number of pictures of an entry: photo, cut-out, error map."""
+
 CAPTION = 150
 """Width of the text beside the pictures in pixels."""
 
@@ -61,7 +64,9 @@ def contact_sheet(entries: Sequence[Entry], title: str) -> Pixels:
     Returns:
         RGB, (H, W, 3) uint8.
     """
-    cell_width, cell_height = 3 * (PICTURE + GAP) + CAPTION + GAP, PICTURE + GAP
+    # As wide as the widest, so that all stand in even columns.
+    slot = max(_shown_size(entry)[1] for entry in entries) + GAP
+    cell_width, cell_height = PICTURES * slot + CAPTION + GAP, PICTURE + GAP
     rows = -(-len(entries) // COLUMNS)
     top = 2 * GAP + FONT_SIZE
     sheet = Image.new("RGB", (COLUMNS * cell_width + GAP, rows * cell_height + top), PAPER)
@@ -73,7 +78,7 @@ def contact_sheet(entries: Sequence[Entry], title: str) -> Pixels:
         y = top + number // COLUMNS * cell_height
         for picture in _pictures(entry):
             sheet.paste(Image.fromarray(picture), (x, y))
-            x += PICTURE + GAP
+            x += slot
         draw.multiline_text((x, y), _caption(number, entry), fill=INK, font=font, spacing=6)
     return np.asarray(sheet)
 
@@ -100,9 +105,14 @@ def _pictures(entry: Entry) -> Iterator[Pixels]:
     alpha = soft_mask(entry.probability, height=height, width=width)
     kept = binary_mask(entry.probability, height=height, width=width, threshold=THRESHOLD)
     cut_out = put_before(photo, alpha, plain_background(FLAT, height=height, width=width))
-    height, width = fitted_size(height=height, width=width, long_side=PICTURE)
+    height, width = _shown_size(entry)
     for picture in (photo, cut_out, error_map(photo, kept, mask)):
         yield resize(picture, height=height, width=width)
+
+
+def _shown_size(entry: Entry) -> tuple[int, int]:
+    height, width = entry.sample.mask.shape
+    return fitted_size(height=height, width=width, long_side=PICTURE)
 
 
 def _caption(number: int, entry: Entry) -> str:

@@ -16,7 +16,7 @@ from ablation_tables import (
 )
 from recipe_keys import augmentation_keys, training_keys
 
-from pipelines.recipes import load_recipe
+from pipelines.recipes import RECIPES, load_recipe
 from pipelines.trainer import MOST_RETURNS
 
 SAMPLES = """\
@@ -41,10 +41,12 @@ So no two epochs see the same picture. Mask and boundary target follow the frami
 the photo counts neither for nor against the network. All views of a step have one height and width,
 drawn from `shapes`; validation photos are never changed. Every draw depends on the seed, the number
 of the step and the place in the batch alone: a run that goes on sees what it would have seen.
+"""
 
+RECIPES_EXPLAINED = f"""\
 ## Recipes
 
-`--recipe` takes a name (`quick`, `pretrain`, `finetune`, `paper`) or a TOML file of your own:
+`--recipe` takes a name ({", ".join(f"`{name}`" for name in RECIPES)}) or a TOML file of your own:
 
 ```toml
 validate_every = 500
@@ -69,7 +71,7 @@ learning_rate = 0.003
 iterations = 1000
 size = 320
 learning_rate = 0.001
-augmentation = { background = 0.2 }
+augmentation = {{ background = 0.2 }}
 ```
 
 Keys at the top hold for all stages, those under `[[stages]]` for that stage; one stage needs no
@@ -141,6 +143,7 @@ def render_document(folder: Path) -> str:
     return "\n".join(
         [
             SAMPLES,
+            RECIPES_EXPLAINED,
             training_keys(),
             AUGMENTATION,
             augmentation_keys(),
@@ -201,7 +204,10 @@ def _circumstances(results: Results) -> str:
         "together": every[0]["web_portraits"]["together"]["photos"],
     }
     counts = ", ".join(f"{name} {count}" for name, count in photos.items())
+    commits = sorted({str(each["commit"])[:7] for each in every})
+    changed = " Training may have changed between them." if len(commits) > 1 else ""
     return (
         f"Photos: {counts}. A row took {min(minutes):.0f} to {max(minutes):.0f} minutes beside "
-        f"other work ({'; '.join(sorted(kinds))}).\n"
+        f"other work ({'; '.join(sorted(kinds))}). Commit{'s' if changed else ''}: "
+        f"{', '.join(commits)}.{changed}\n"
     )

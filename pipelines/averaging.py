@@ -1,7 +1,6 @@
 """The exponential moving average of a network's weights."""
 
 import copy
-from collections.abc import Iterator
 from itertools import chain
 
 from torch import Tensor, nn
@@ -25,6 +24,8 @@ class AveragedNetwork:
     def __init__(self, network: nn.Module) -> None:
         self.network = copy.deepcopy(network).requires_grad_(requires_grad=False).eval()
         self.updates = 0
+        # Collected once, since walking through hundreds of modules takes longer than averaging.
+        self._numbers, self._counts = _tensors(self.network)
 
     def update(self, network: nn.Module, *, decay: float) -> None:
         """Follow one step: average <- d * average + (1 - d) * network.
@@ -34,15 +35,17 @@ class AveragedNetwork:
             decay: The greatest d, in [0, 1); after n updates at most (1 + n) / (10 + n).
         """
         reached = min(decay, (1 + self.updates) / (10 + self.updates))
-        pairs = list(zip(_tensors(self.network), _tensors(network), strict=True))
-        numbers = [pair for pair in pairs if pair[0].is_floating_point()]
-        follow = get_ema_multi_avg_fn(reached)
-        follow([mine for mine, _ in numbers], [theirs for _, theirs in numbers], self.updates)
-        for mine, theirs in pairs:
-            if not mine.is_floating_point():
-                mine.copy_(theirs)
+        numbers, counts = _tensors(network)
+        get_ema_multi_avg_fn(reached)(self._numbers, numbers, self.updates)
+        for mine, theirs in zip(self._counts, counts, strict=True):
+            mine.copy_(theirs)
         self.updates += 1
 
 
-def _tensors(network: nn.Module) -> Iterator[Tensor]:
-    return (each.detach() for each in chain(network.parameters(), network.buffers()))
+def _tensors(network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """Return parameters and buffers: those of floats, and those of whole numbers."""
+    every = [each.detach() for each in chain(network.parameters(), network.buffers())]
+    return (
+        [each for each in every if each.is_floating_point()],
+        [each for each in every if not each.is_floating_point()],
+    )

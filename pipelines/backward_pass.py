@@ -1,6 +1,7 @@
 """The gradients of a batch, in as many parts as the memory of the device asks for."""
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -121,8 +122,7 @@ class BackwardPass:
 
     def _largest_batch(self, stage: Stage) -> Batch:
         """Return black views of the shape that takes the most memory."""
-        tall, wide = max(stage.shapes, key=lambda shape: shape[0] * shape[1])
-        size = (round(tall * stage.size), round(wide * stage.size))
+        size = max(stage.view_sizes, key=math.prod)
         colours, plane = (
             torch.zeros(self._views(stage), channels, *size, device=self._state.device)
             for channels in (3, 1)

@@ -47,6 +47,9 @@ MAX_FILE_BYTES = 8 * MAX_PIXELS
 MAX_SIDE: dict[ImageFormat, int] = {"png": 2**31 - 1, "jpg": 65_500, "webp": 16_383}
 """Longest side in pixels that each format, or its usual library, can hold."""
 
+STRIDE = 16
+"""Networks see photos whose sides are multiples of so many pixels."""
+
 JPEG_QUALITY = 92
 WEBP_QUALITY = 90
 PNG_COMPRESSION = 1
@@ -178,10 +181,22 @@ def resize(pixels: Pixels, *, height: int, width: int) -> Pixels:
     return cv2.resize(pixels, (width, height), interpolation=method)  # type: ignore[return-value]
 
 
-def fitted_size(*, height: int, width: int, long_side: int) -> tuple[int, int]:
+def fitted_size(*, height: float, width: float, long_side: float) -> tuple[int, int]:
     """Return (height, width) scaled so that the longer one is `long_side`, each at least 1."""
     scale = long_side / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def working_size(*, height: float, width: float, long_side: float) -> tuple[int, int]:
+    """Return (height, width) for a network: as `fitted_size`, but multiples of `STRIDE`.
+
+    Features that are a fraction larger than their share of the photo lie beside it once they are
+    enlarged. At 320 x 213 pixels the masks of BANet-64 lie a pixel to the left, which a photo that
+    is wider or narrower by a few per cent avoids, at a cost that no score shows.
+    """
+    fitted = fitted_size(height=height, width=width, long_side=long_side)
+    height, width = (max(1, round(side / STRIDE)) * STRIDE for side in fitted)
+    return height, width
 
 
 def encode(pixels: Pixels, image_format: ImageFormat, *, icc_profile: bytes | None = None) -> bytes:

@@ -15,7 +15,7 @@ from pipelines.allocator import keep_freed_memory
 from pipelines.devices import autocast
 from pipelines.errors import BanetError
 from pipelines.face_prior import Face, face_prior
-from pipelines.images import Pixels, fitted_size, resize
+from pipelines.images import Pixels, resize, working_size
 
 CERTAIN = 0.02
 """Probabilities this close to 0 or 1 count as exactly 0 or 1 in a soft mask.
@@ -70,8 +70,8 @@ class Segmenter:
                 Without it those see zeros instead.
 
         Returns:
-            Probability that a pixel shows a person, (h, w) in [0, 1], where the longer of h and
-            w is the working size.
+            Probability that a pixel shows a person, (h, w) in [0, 1], where h and w are those of
+            `working_size`.
 
         Raises:
             torch.OutOfMemoryError: The device has too little memory free.
@@ -85,7 +85,7 @@ class Segmenter:
             raise _device_failure(self.device, error) from error
 
     def _forward(self, pixels: Pixels, face: Face | None) -> NDArray[np.float32]:
-        height, width = fitted_size(
+        height, width = working_size(
             height=pixels.shape[0], width=pixels.shape[1], long_side=self._size
         )
         planes = [torch.tensor(resize(pixels, height=height, width=width))]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipelines.checkpoints import weights_path
 from pipelines.errors import ConfigError, WeightsError
 from pipelines.face_prior import Face
-from pipelines.images import Pixels, fitted_size, resize
+from pipelines.images import Pixels, resize, working_size
 from pipelines.onnx_metadata import IMAGE, PORTRAIT, OnnxInfo, parse_metadata
 
 if TYPE_CHECKING:
@@ -72,11 +72,11 @@ class OnnxSegmenter:
             face: None, since an exported network takes the photo alone.
 
         Returns:
-            Probability that a pixel shows a person, (h, w) in [0, 1], where the longer of h and
-            w is the working size.
+            Probability that a pixel shows a person, (h, w) in [0, 1], where h and w are those of
+            `working_size`.
         """
         assert face is None
-        height, width = fitted_size(
+        height, width = working_size(
             height=pixels.shape[0], width=pixels.shape[1], long_side=self._size
         )
         small = resize(pixels, height=height, width=width)

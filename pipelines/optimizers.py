@@ -20,6 +20,7 @@ def build_optimizer(stage: Stage, network: nn.Module) -> Optimizer:
             lr=stage.learning_rate,
             momentum=stage.momentum,
             weight_decay=stage.weight_decay,
+            # Not fused: that leaves momentum uninitialised after a step that the scaler leaves out.
         )
     # Biases, and scale and offset of normalisation, are the parameters of a single dimension.
     groups: list[dict[str, Any]] = [
@@ -31,6 +32,7 @@ def build_optimizer(stage: Stage, network: nn.Module) -> Optimizer:
         lr=stage.learning_rate,
         betas=(stage.momentum, ADAMW_BETA_2),
         weight_decay=stage.weight_decay,
+        fused=True,
     )
 
 
@@ -62,7 +64,8 @@ def load_optimizer_tensors(
     for key, value in tensors.items():
         name, kind = key.rsplit(".", 1)
         parameter = parameters[name]
-        # Counts of steps stay on the CPU. What has the parameter's shape also gets its memory
-        # format, as the optimizer would have made it.
-        remembered = torch.empty_like(parameter).copy_(value) if value.dim() else value
-        optimizer.state[parameter][kind] = remembered
+        # What has the parameter's shape also gets its memory format, as the optimizer would have
+        # made it; counts of steps are on its device because the optimizer is fused.
+        optimizer.state[parameter][kind] = (
+            torch.empty_like(parameter).copy_(value) if value.dim() else value.to(parameter.device)
+        )

@@ -53,6 +53,7 @@ def peak_memory(build: BuildContender, *, device: torch.device) -> int | None:
 def forget_process_peak(device: torch.device) -> None:
     """Let `process_peak` begin anew, where the system allows it."""
     if device.type == "cuda":
+        torch.cuda.init()  # the next call knows no device before
         torch.cuda.reset_peak_memory_stats(device)
     elif device.type == "cpu":
         _forget_peak_resident()

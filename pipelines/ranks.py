@@ -15,10 +15,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pipelines.augmentation.render import Batch
 from pipelines.devices import resolve_device
 from pipelines.errors import BanetError, ConfigError
-from pipelines.micro_batches import cut
 from pipelines.recipes import MINIMUM_BATCH, Recipe
 
 PATIENCE = timedelta(hours=6)
@@ -77,10 +75,6 @@ class Ranks:
                     f"--batch-size {stage.batch_size}: {self.count} processes share a batch; use "
                     f"a multiple of {self.count}, at least {self.count * MINIMUM_BATCH}"
                 )
-
-    def share(self, batch: Batch) -> Batch:
-        """Return this process's share of a batch."""
-        return cut(batch, self.count)[self.rank]
 
     def prepared(self, network: nn.Module) -> nn.Module:
         """Let batch normalisation on GPUs see the shares of all processes as one batch."""

@@ -12,9 +12,10 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from pipelines.augmentation.settings import Augmentation
 from pipelines.errors import ConfigError
+from pipelines.images import working_size
 from pipelines.inference import MINIMUM_SIZE
 
-RECIPES = ("quick", "pretrain", "finetune", "paper")
+RECIPES = ("quick", "pretrain", "finetune", "generalise", "paper")
 """Names that `--recipe` takes for files in the folder `recipes` of this package."""
 
 MINIMUM_BATCH = 2
@@ -53,7 +54,8 @@ class Stage:
             validated and kept; 0 keeps the weights themselves. Of n steps at most
             (1 + n) / (10 + n), so that the first weights are soon forgotten.
         refine_weight: gamma of Eq. 8; 0 leaves the refine loss out.
-        shapes: Height and width of the views relative to `size`; each step draws one.
+        shapes: Height and width of the views relative to `size`, brought to multiples of 16; each
+            step draws one.
         datasets: Positions of the datasets to draw from, from 1, or -1 for the last; empty for all.
     """
 
@@ -72,6 +74,14 @@ class Stage:
     shapes: Shapes = ((1.0, 0.75),)
     datasets: tuple[int, ...] = ()
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+    @property
+    def view_sizes(self) -> tuple[tuple[int, int], ...]:
+        """Height and width in pixels for each of `shapes`, multiples of `STRIDE`."""
+        return tuple(
+            working_size(height=tall, width=wide, long_side=max(tall, wide) * self.size)
+            for tall, wide in self.shapes
+        )
 
     def rate_at(self, iteration: int) -> float:
         """Return the learning rate of an iteration of this stage, counted from 0.

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -99,26 +100,41 @@ class Store:
 
     def photos(self, indices: list[int]) -> Iterator[tuple[str, Pixels, Pixels]]:
         """Yield name, photo (H, W, 3) and mask (H, W) of samples, without the padding of frames."""
-        names, valid = self._read("name"), self._read("valid")
         for index in indices:
-            y, x, height, width = valid[index].tolist()
+            y, x, height, width = self._valid[index].tolist()
             inside = slice(y, y + height), slice(x, x + width)
             # Copies, since a view would keep the whole frame in memory.
             photo = self._read("image", index)[inside].copy()
-            yield str(names[index]), photo, self._read("mask", index)[inside].copy()
+            yield str(self._names[index]), photo, self._read("mask", index)[inside].copy()
 
     def faces(self, indices: list[int]) -> list[Face | None]:
         """Return the face of each photo, as `photos` yields it; None where it is not known."""
         if self.reference is None:
             return [None] * len(indices)
-        alignments, valid = self._read("face_alignment").astype(np.float64), self._read("valid")
+        alignments = self._read("face_alignment").astype(np.float64)
         return [
             Face(alignment=compose(alignments[index], shift(x, y)), frame=self.reference)
             if np.isfinite(alignments[index]).all()
             else None
             for index in indices
-            for y, x, _, _ in [valid[index].tolist()]
+            for y, x, _, _ in [self._valid[index].tolist()]
         ]
+
+    def kernel_sizes(self, indices: list[int]) -> NDArray[np.uint16]:
+        """Return K of Eq. 1 of samples."""
+        return self._read("kernel_size")[indices]
+
+    def pixels(self, indices: list[int]) -> int:
+        """Return how many pixels samples have together, without the padding of frames."""
+        return int(self._valid[indices, 2:].astype(np.int64).prod(axis=1).sum())
+
+    @cached_property
+    def _names(self) -> NDArray[Any]:
+        return self._read("name")
+
+    @cached_property
+    def _valid(self) -> NDArray[np.int16]:
+        return self._read("valid")
 
     def hashes(self, split: str) -> set[str]:
         """Return the SHA-256 of the photos of a split."""

@@ -184,7 +184,7 @@ def _train(options: TrainOptions, recipe: Recipe, ranks: Ranks, progress: Progre
             log=log,
             ranks=ranks,
             seed=options.seed,
-            info=_info(options, recipe, data, network),
+            info=_info(options, recipe, data, network, init_sha256),
             progress=progress if ranks.first else SilentProgress(),
         ).run()
         summary = TrainSummary(
@@ -215,15 +215,21 @@ def _open(log: RunLog, state: TrainState, ranks: Ranks, *, resume: bool) -> None
 
 
 def _info(
-    options: TrainOptions, recipe: Recipe, data: TrainingData, network: nn.Module
+    options: TrainOptions,
+    recipe: Recipe,
+    data: TrainingData,
+    network: nn.Module,
+    init_sha256: str | None,
 ) -> WeightsInfo:
     return WeightsInfo(
         model=options.model,
         temperature=boundary_temperature(network),
         size=recipe.stages[-1].size,
         training={
-            "recipe": options.recipe,
-            "init": options.init,
+            # Names alone: paths of this machine are nobody's business where the weights go.
+            "recipe": Path(options.recipe).name,
+            "init": options.init and Path(options.init).name,
+            "init_sha256": init_sha256,
             "seed": options.seed,
             "datasets": data.facts,
         },

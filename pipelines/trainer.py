@@ -70,7 +70,13 @@ class Trainer:
         self.ranks = ranks
         self.seed = seed
         self.progress = progress
-        self.source = BatchSource(data.training, recipe, seed=seed, device=state.device)
+        self.source = BatchSource(
+            data.training,
+            recipe,
+            seed=seed,
+            device=state.device,
+            share=(ranks.rank, ranks.count),
+        )
         self.validation = Validation(data.validation, log=log, info=info)
         model = MODELS[info.model]
         self.backward = BackwardPass(state, ranks=ranks, face_prior=model.face_prior)
@@ -91,7 +97,8 @@ class Trainer:
         """
         state = self.state
         with memory_limit_explained(memory_advice(state.device)), interrupts_deferred() as received:
-            self.save()  # so that there always is something to go back to
+            if state.iteration == 0:
+                self.save()  # so that there always is something to go back to
             while state.iteration < self.recipe.iterations:
                 self.progress.start("training", self.recipe.iterations - state.iteration)
                 try:
@@ -118,7 +125,7 @@ class Trainer:
         """
         state = self.state
         for batch in self.source.batches(state.iteration):
-            self.advance(self.ranks.share(batch))
+            self.advance(batch)
             interrupt = self.ranks.greatest(max(received, default=0))
             if interrupt:
                 return interrupt
@@ -198,8 +205,11 @@ class Trainer:
         values["learning_rate"] = self.state.rate_at(stage, position)
         self.log.scalars(self.state.iteration, values)
 
-    def save(self) -> None:
+    def save(self, *, interrupted: bool = False) -> None:
         """Let the first process save the state, and the others wait for it."""
+        if self.ranks.first and interrupted:
+            self.state.keep_checkpoint(self.log.last)
+        self.state.interrupted = interrupted
         if self.ranks.first:
             self.state.save(self.log.last)
         self.ranks.wait()
@@ -214,7 +224,7 @@ class Trainer:
         diverged_at = state.iteration
         if state.divergences == MOST_RETURNS:
             raise BanetError(self._advice(reason))
-        state.load(self.log.last)
+        state.go_back(self.log.last)
         self.ranks.wait()  # until all have read what is now written anew
         state.divergences += 1
         if self.ranks.first:
@@ -242,7 +252,7 @@ class Trainer:
 
     def leave(self, interrupt: int, received: list[int]) -> None:
         """Save, and see to it that the interrupt takes effect in this process too."""
-        self.save()
+        self.save(interrupted=True)
         if not received:
             signal.raise_signal(interrupt)
         logger.warning(

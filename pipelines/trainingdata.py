@@ -1,18 +1,26 @@
-"""The datasets of a training run, in memory."""
+"""The datasets of a training run, in memory as far as they fit."""
 
+import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipelines.augmentation.photos import TrainingPhoto, training_photo
+from pipelines.augmentation.photos import TrainingPhoto
 from pipelines.errors import InputError
 from pipelines.face_prior import Face
+from pipelines.free_memory import free_memory
 from pipelines.images import Pixels
 from pipelines.known_faces import known_faces
 from pipelines.store import Store, open_store
+from pipelines.stored_photos import StoredPhotos
+
+SHARE = 0.6
+"""Of the free memory that training photos may take; the training itself needs the rest."""
+
+logger = logging.getLogger(__name__)
 
 
 class LabelledPhoto(NamedTuple):
@@ -32,11 +40,24 @@ class LabelledPhoto(NamedTuple):
 Photos = list[LabelledPhoto]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """The training photos of one dataset, with faces if they were asked for."""
+    """The training photos of one dataset.
 
-    photos: list[TrainingPhoto]
+    Attributes:
+        photos: With faces if they were asked for; held in memory, or read when they are needed.
+        empty: Positions of those that show nobody.
+        size: Bytes of memory that they take.
+    """
+
+    photos: Sequence[TrainingPhoto]
+    empty: Sequence[int]
+    size: int = 0
+
+    @property
+    def resident(self) -> bool:
+        """Whether the photos are held in memory."""
+        return not isinstance(self.photos, StoredPhotos)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +78,16 @@ class TrainingData:
     licence: str
 
 
-def load_training_data(paths: Sequence[Path], *, faces: bool = False) -> TrainingData:
+def load_training_data(
+    paths: Sequence[Path], *, faces: bool = False, memory: int | None = None
+) -> TrainingData:
     """Read the training and validation splits of stores.
 
     Args:
         paths: Of the stores; one may be named twice.
         faces: Whether the network takes a face prior.
+        memory: Bytes that training photos may take; None for `SHARE` of what is free. A store
+            that does not fit beside those before it is read while the network is trained.
 
     Raises:
         StoreError: A store cannot be read.
@@ -74,12 +99,17 @@ def load_training_data(paths: Sequence[Path], *, faces: bool = False) -> Trainin
         _require_splits(store)
     _refuse_leaks(stores)
     names = _names(list(stores))
-    sets = {path: _training_set(store, faces=faces) for path, store in stores.items()}
+    memory = round(SHARE * free_memory()) if memory is None else memory
+    sets = {}
+    for path, store in stores.items():
+        sets[path] = _training_set(store, faces=faces, memory=memory)
+        memory -= sets[path].size
     texts = [store.attributes["licence"] for store in stores.values()]
     return TrainingData(
         training=[sets[path] for path in paths],
         validation={
-            names[path]: list(_photos(store, "val", faces=faces)) for path, store in stores.items()
+            names[path]: _labelled_photos(store, "val", faces=faces)
+            for path, store in stores.items()
         },
         facts={
             names[path]: _facts(store, list(paths).count(path)) for path, store in stores.items()
@@ -113,26 +143,33 @@ def _names(paths: list[Path]) -> dict[Path, str]:
     return {path: path.stem if stems[path.stem] == 1 else str(path) for path in paths}
 
 
-def _photos(store: Store, split: str, *, faces: bool) -> Iterator[LabelledPhoto]:
+def _labelled_photos(store: Store, split: str, *, faces: bool) -> Photos:
+    found = _faces(store, split, wanted=faces)
+    return [
+        LabelledPhoto(photo, mask, face)
+        for (_, photo, mask), face in zip(store.photos(store.indices(split)), found, strict=True)
+    ]
+
+
+def _faces(store: Store, split: str, *, wanted: bool) -> list[Face | None]:
     indices = store.indices(split)
-    found = known_faces(store, indices, split=split) if faces else [None] * len(indices)
-    for (_, photo, mask), face in zip(store.photos(indices), found, strict=True):
-        yield LabelledPhoto(photo, mask, face)
+    return known_faces(store, indices, split=split) if wanted else [None] * len(indices)
 
 
-def _training_set(store: Store, *, faces: bool) -> TrainingSet:
-    return TrainingSet(
-        [
-            training_photo(
-                each.photo,
-                each.mask,
-                canonical_width=store.attributes["canonical_width"],
-                canny=tuple(store.attributes["canny"]),
-                face=each.face,
-            )
-            for each in _photos(store, "train", faces=faces)
-        ]
-    )
+def _training_set(store: Store, *, faces: bool, memory: int) -> TrainingSet:
+    indices = store.indices("train")
+    photos = StoredPhotos(store, indices, _faces(store, "train", wanted=faces))
+    if photos.size > memory:
+        logger.info(
+            "%s: %d photos take %.1f GB, which memory does not hold; they are read as needed",
+            store.path,
+            len(photos),
+            photos.size / 1e9,
+        )
+        return TrainingSet(photos, photos.empty())
+    resident = list(photos)
+    empty = [position for position, photo in enumerate(resident) if photo.empty]
+    return TrainingSet(resident, empty, size=photos.size)
 
 
 def _facts(store: Store, weight: int) -> dict[str, Any]:

@@ -23,6 +23,9 @@ from pipelines.recipes import Recipe, Stage
 
 STATE_FILE = "state.safetensors"
 
+CHECKPOINT_FILE = "checkpoint.safetensors"
+"""What `STATE_FILE` was before an interrupt: what a run goes back to must not depend on those."""
+
 
 class TrainState:
     """Network, optimizer and position in the recipe.
@@ -37,6 +40,7 @@ class TrainState:
         best: Iteration and validation scores of the best weights so far, empty before the first
             validation.
         divergences: How often training went back to a checkpoint.
+        interrupted: Whether the saved state is one that an interrupt asked for.
         micro_batch: Fewest views that go through the network at a time; None for whole batches.
     """
 
@@ -52,6 +56,7 @@ class TrainState:
         self.iteration = 0
         self.best: dict[str, object] = {}
         self.divergences = 0
+        self.interrupted = False
         self.micro_batch: int | None = None
         # Half precision overflows unless the loss is scaled; bfloat16 has the range of float32.
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
@@ -100,6 +105,13 @@ class TrainState:
         plain = {key: each.detach().cpu().contiguous() for key, each in self._tensors().items()}
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / STATE_FILE, save(plain, {"facts": json.dumps(self._facts())}))
+        if not self.interrupted:
+            (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+    def keep_checkpoint(self, folder: Path) -> None:
+        """Before the state is saved for an interrupt, keep what `go_back` is to find."""
+        if not self.interrupted:
+            write_atomically(folder / CHECKPOINT_FILE, (folder / STATE_FILE).read_bytes())
 
     def load(self, folder: Path) -> None:
         """Take up what `save` wrote; do nothing if it never did.
@@ -107,9 +119,18 @@ class TrainState:
         Raises:
             WeightsError: The file is damaged or of another network.
         """
-        path = folder / STATE_FILE
-        if not path.is_file():
-            return
+        if (folder / STATE_FILE).is_file():
+            self._load(folder / STATE_FILE)
+
+    def go_back(self, folder: Path) -> None:
+        """Take up the last checkpoint, whatever interrupts there were since.
+
+        Raises:
+            WeightsError: The file is damaged.
+        """
+        self._load(folder / (CHECKPOINT_FILE if self.interrupted else STATE_FILE))
+
+    def _load(self, path: Path) -> None:
         try:
             with safe_open(path, framework="pt") as file:
                 facts = json.loads((file.metadata() or {})["facts"])
@@ -126,6 +147,7 @@ class TrainState:
             "iteration": self.iteration,
             "best": self.best,
             "divergences": self.divergences,
+            "interrupted": self.interrupted,
             "micro_batch": self.micro_batch,
             "averaged_updates": 0 if self.averaged is None else self.averaged.updates,
             "scaler": self.scaler.state_dict(),
@@ -134,6 +156,7 @@ class TrainState:
     def _take_facts(self, facts: dict[str, Any]) -> None:
         self.iteration, self.best = facts["iteration"], facts["best"]
         self.divergences, self.micro_batch = facts["divergences"], facts["micro_batch"]
+        self.interrupted = facts["interrupted"]
         self.scaler.load_state_dict(facts["scaler"])
 
     def _tensors(self) -> dict[str, torch.Tensor]:

@@ -3,9 +3,13 @@
 import math
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+NOISE_BANK = 2**22
+"""Normal deviates that all noise is cut from; more for views of over half as many pixels."""
 
 BLOCK = 8
 """Side of the blocks of JPEG."""
@@ -47,16 +51,36 @@ def blurred(image: Tensor, radius: float) -> Tensor:
         radius: Standard deviation in pixels.
     """
     reach = max(1, math.ceil(3 * radius))
-    offsets = torch.arange(-reach, reach + 1, dtype=image.dtype, device=image.device)
-    kernel = (-0.5 * (offsets / radius).square()).exp()
-    kernel = kernel / kernel.sum()
-    planes = image.unsqueeze(1)  # one channel each, for which a convolution is fast
-    for shape, padding in (
-        ((1, 1, -1, 1), (0, 0, reach, reach)),
-        ((1, 1, 1, -1), (reach, reach, 0, 0)),
-    ):
-        planes = F.conv2d(F.pad(planes, padding, mode="replicate"), kernel.view(shape))
-    return planes.squeeze(1)
+    weights = [math.exp(-0.5 * (offset / radius) ** 2) for offset in range(-reach, reach + 1)]
+    for dim, padding in ((1, (0, 0, reach, reach)), (2, (reach, reach, 0, 0))):
+        padded = F.pad(image.unsqueeze(0), padding, mode="replicate")[0]
+        # A sum of shifted pictures: torch's convolutions of single channels take several times
+        # as long on a CPU.
+        image = torch.zeros_like(image)
+        for shift, weight in enumerate(weights):
+            image.add_(padded.narrow(dim, shift, image.shape[dim]), alpha=weight / sum(weights))
+    return image
+
+
+def noisy(image: Tensor, level: float, *, seed: int) -> Tensor:
+    """Add Gaussian noise.
+
+    Args:
+        image: In [0, 1], (C, H, W).
+        level: Standard deviation.
+        seed: Of the noise; one number gives the same noise on every device.
+    """
+    pixels = image[0].numel()
+    bank = _noise_bank(max(NOISE_BANK, 2 * pixels), image.device)
+    starts = np.random.default_rng(seed).integers(len(bank) - pixels, size=len(image))
+    noise = torch.stack([bank[start : start + pixels] for start in starts.tolist()])
+    return image.add(noise.view_as(image), alpha=level).clamp_(0, 1)
+
+
+@lru_cache
+def _noise_bank(size: int, device: torch.device) -> Tensor:
+    """Return normal deviates to cut pieces from, since drawing new ones takes ten times as long."""
+    return torch.randn(size, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 def compressed(image: Tensor, quality: float) -> Tensor:
@@ -81,12 +105,12 @@ def compressed(image: Tensor, quality: float) -> Tensor:
 def _quantised(planes: Tensor, table: tuple[tuple[int, ...], ...], quality: float) -> Tensor:
     """Round the cosine transform of the 8x8 blocks of (C, H, W)."""
     channels, height, width = planes.shape
-    blocks = planes.view(channels, height // BLOCK, BLOCK, width // BLOCK, BLOCK).transpose(2, 3)
+    grid = planes.view(channels, height // BLOCK, BLOCK, width // BLOCK, BLOCK).transpose(2, 3)
     transform = _cosine_transform().to(planes)
-    steps = _scaled(planes.new_tensor(table), quality)
-    coefficients = ((transform @ blocks @ transform.T) / steps).round() * steps
-    restored = transform.T @ coefficients @ transform
-    return restored.transpose(2, 3).reshape(planes.shape)
+    steps = _scaled(planes.new_tensor(table), quality).flatten()
+    coefficients = grid.reshape(-1, BLOCK**2) @ transform.T
+    restored = (coefficients / steps).round_().mul_(steps) @ transform
+    return restored.view_as(grid).transpose(2, 3).reshape(planes.shape)
 
 
 def _scaled(table: Tensor, quality: float) -> Tensor:
@@ -97,8 +121,8 @@ def _scaled(table: Tensor, quality: float) -> Tensor:
 
 @lru_cache(maxsize=1)
 def _cosine_transform() -> Tensor:
-    """Return the orthonormal matrix of the discrete cosine transform of `BLOCK` values."""
+    """Return the orthonormal matrix (64, 64) of the discrete cosine transform of a block."""
     row, column = torch.arange(BLOCK).unsqueeze(1), torch.arange(BLOCK)
     matrix = (math.pi * (2 * column + 1) * row / (2 * BLOCK)).cos() * math.sqrt(2 / BLOCK)
     matrix[0] /= math.sqrt(2)
-    return matrix
+    return torch.kron(matrix, matrix)

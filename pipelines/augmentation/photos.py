@@ -1,7 +1,7 @@
 """Training photos, made ready for views of any scale."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -13,9 +13,15 @@ from pipelines.images import PERSON_FROM, Pixels, resize
 LEVELS = 6
 """Each half the size of the last; the deepest of a frame of 512 pixels has 16."""
 
+LEAST_BILINEAR_SCALE = 0.6
+"""A bilinear warp that shrinks further than this would alias."""
+
 DISTANCE_STEPS = 4
 """Steps per pixel in which distances to the edge are kept: 8 bits reach 64 pixels far, and the
 widest boundary of Eq. 1 is 25 to either side at a size of 512."""
+
+FARTHEST = 255
+"""The greatest distance, which may be more than it says."""
 
 
 class Sides(NamedTuple):
@@ -78,8 +84,14 @@ class TrainingPhoto:
         return level
 
 
-LEAST_BILINEAR_SCALE = 0.6
-"""A bilinear warp that shrinks further than this would alias."""
+class Photos(Protocol):
+    """Training photos, in memory or not."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __getitem__(self, index: int, /) -> TrainingPhoto:
+        """Return one."""
 
 
 def training_photo(
@@ -102,10 +114,12 @@ def training_photo(
     person = mask >= PERSON_FROM
     off_edge = 255 - mask_edges(mask, canny=canny)
     away = cv2.distanceTransform(off_edge, cv2.DIST_L2, cv2.DIST_MASK_5)
-    distance = (np.minimum(away, 255 / DISTANCE_STEPS) * DISTANCE_STEPS).round().astype(np.uint8)
+    distance = (
+        (np.minimum(away, FARTHEST / DISTANCE_STEPS) * DISTANCE_STEPS).round().astype(np.uint8)
+    )
     top, bottom, left, right = person[0], person[-1], person[:, 0], person[:, -1]
     return TrainingPhoto(
-        levels=_pyramid(Level(np.dstack((photo, mask)), distance)),
+        levels=_pyramid(Level(np.dstack((photo, mask)), distance.round().astype(np.uint8))),
         box=person_box(mask),
         cut=Sides(*(bool(side.any()) for side in (left, top, right, bottom))),
         empty=not person.any(),

@@ -1,5 +1,6 @@
 """What is to happen to the samples of a batch: drawn on the host, as small numbers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,8 +8,9 @@ from numpy.typing import NDArray
 
 from models.losses import LUMA_WEIGHTS
 from pipelines.augmentation.framing import Framing, draw_cover, draw_framing
-from pipelines.augmentation.photos import TrainingPhoto
+from pipelines.augmentation.photos import Photos
 from pipelines.augmentation.settings import Augmentation
+from pipelines.face_prior import Face
 
 TEXTURE_SHARE = 0.3
 """Share of the other backgrounds that are made textures; the rest are photos."""
@@ -64,7 +66,10 @@ class SamplePlan:
         lightness: Factor of that mean luma.
         blur: Standard deviation in pixels of the view; 0 for none.
         noise: Standard deviation; white is 1.
+        noise_seed: Which noise it is.
         quality: Of the JPEG compression; None for none.
+        canonical_width: W of Eq. 1 at 512 pixels.
+        face: Of the photo, for networks that take a face prior.
     """
 
     photo: int
@@ -75,13 +80,16 @@ class SamplePlan:
     lightness: float
     blur: float
     noise: float
+    noise_seed: int
     quality: float | None
+    canonical_width: float
+    face: Face | None
 
 
 def plan_sample(
     index: int,
-    photos: list[TrainingPhoto],
-    backgrounds: list[int],
+    photos: Photos,
+    backgrounds: Sequence[int],
     *,
     height: int,
     width: int,
@@ -124,13 +132,16 @@ def plan_sample(
         lightness=lightness,
         blur=blur if blurred else 0.0,
         noise=noise if noisy else 0.0,
+        noise_seed=int(rng.integers(2**31)),
         quality=quality if compressed else None,
+        canonical_width=photo.canonical_width,
+        face=photo.face,
     )
 
 
 def _draw_background(
-    photos: list[TrainingPhoto],
-    backgrounds: list[int],
+    photos: Photos,
+    backgrounds: Sequence[int],
     *,
     height: int,
     width: int,
@@ -138,7 +149,7 @@ def _draw_background(
 ) -> Background:
     if not backgrounds or rng.random() < TEXTURE_SHARE:
         return TextureBackground(grid=_draw_grid(rng))
-    index = backgrounds[rng.integers(len(backgrounds))]
+    index = backgrounds[int(rng.integers(len(backgrounds)))]
     photo = photos[index]
     framing = draw_cover(photo, height=height, width=width, rng=rng)
     deeper = rng.integers(*BLUR_LEVELS, endpoint=True) if rng.random() < BLURRED_SHARE else 0

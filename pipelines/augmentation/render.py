@@ -9,13 +9,19 @@ from torch import Tensor
 
 from models.losses import luma
 from pipelines.augmentation.backgrounds import enlarge_grid, put_before
-from pipelines.augmentation.degradation import blurred, compressed
-from pipelines.augmentation.photos import DISTANCE_STEPS, TrainingPhoto
-from pipelines.augmentation.plan import PhotoBackground, SamplePlan, TextureBackground
+from pipelines.augmentation.degradation import blurred, compressed, noisy
+from pipelines.augmentation.photos import DISTANCE_STEPS, FARTHEST
+from pipelines.augmentation.plan import PhotoBackground, SamplePlan
 from pipelines.augmentation.warp import Views, Warp
 from pipelines.boundary import CANONICAL_SIZE
 from pipelines.face_prior import face_prior
 from pipelines.images import PERSON_FROM
+
+CONTAMINATED = 3.0
+"""So many pixels from the edge of its mask a person still has colours of the old background."""
+
+NEARLY_ONE = 0.99
+"""From here on a mask says that a pixel shows nothing but the person."""
 
 
 class Batch(NamedTuple):
@@ -37,6 +43,21 @@ class Batch(NamedTuple):
     prior: Tensor | None = None
 
 
+def joined(parts: Sequence[Batch]) -> Batch:
+    """Join batches of one size (H, W)."""
+    if len(parts) == 1:
+        return parts[0]
+    image, mask, boundary, valid = (
+        torch.cat(each) for each in zip(*(part[:4] for part in parts), strict=True)
+    )
+    priors = None
+    if any(part.prior is not None for part in parts):
+        priors = torch.cat(
+            [torch.zeros_like(part.image) if part.prior is None else part.prior for part in parts]
+        )
+    return Batch(image, mask, boundary, valid, priors)
+
+
 def background_warps(plans: Sequence[SamplePlan]) -> list[Warp]:
     """Return the views that `render` needs as backgrounds, in the order of the samples."""
     return [
@@ -48,28 +69,23 @@ def background_warps(plans: Sequence[SamplePlan]) -> list[Warp]:
 
 def render(
     plans: Sequence[SamplePlan],
-    photos: Sequence[TrainingPhoto],
     views: Views,
-    background_views: Views,
-    *,
-    generator: torch.Generator,
+    grounds: Tensor,
 ) -> Batch:
     """Make a batch of B samples.
 
     Args:
         plans: What is to happen to each sample.
-        photos: All training photos.
         views: Of the photos of the samples, on the device of the batch.
-        background_views: Of what `background_warps` names, on that device as well.
-        generator: Of that device, for noise.
+        grounds: What `background_warps` names, on that device as well, (N, 3, H, W) uint8.
     """
     image = views.picture[:, :3].contiguous().float()
     mask = views.picture[:, 3:].contiguous().float() / 255
-    _replace_backgrounds(plans, image, mask, views.distance, background_views)
+    _replace_backgrounds(plans, image, mask, views.distance, grounds)
     image = _with_colours(plans, image)
-    _degrade(plans, image, generator)
-    boundary = _boundary(plans, photos, views)
-    return Batch(image, mask, boundary, views.valid.float(), _priors(plans, photos, mask))
+    _degrade(plans, image)
+    boundary = _boundary(plans, views)
+    return Batch(image, mask, boundary, views.valid.float(), _priors(plans, mask))
 
 
 def _replace_backgrounds(
@@ -77,26 +93,23 @@ def _replace_backgrounds(
     image: Tensor,
     mask: Tensor,
     distance: Tensor,
-    background_views: Views,
+    grounds: Tensor,
 ) -> None:
     """Put people before their other backgrounds, in place; colours are in 0 to 255."""
-    replaced = [position for position, plan in enumerate(plans) if plan.background is not None]
-    if not replaced:
-        return
     height, width = image.shape[2:]
-    views = iter(background_views.picture[:, :3])
-    backgrounds = []
-    for position in replaced:
-        background = plans[position].background
-        if isinstance(background, TextureBackground):
-            grid = torch.from_numpy(background.grid).to(image.device)
-            backgrounds.append(255 * enlarge_grid(grid, height=height, width=width))
-        elif isinstance(background, PhotoBackground):
-            backgrounds.append(next(views).float() * background.lightness)
-    scales = image.new_tensor([plans[position].framing.scale for position in replaced])
-    pixels = distance[replaced].float() * (scales / DISTANCE_STEPS)[:, None, None, None]
-    ground = torch.stack(backgrounds).clamp(0, 255)
-    image[replaced] = put_before(image[replaced], mask[replaced], pixels, ground)
+    pictures = iter(grounds.contiguous())
+    for place, plan in enumerate(plans):
+        if plan.background is None:
+            continue
+        if isinstance(plan.background, PhotoBackground):
+            background = next(pictures).float().mul_(plan.background.lightness).clamp_(max=255)
+        else:
+            grid = torch.from_numpy(plan.background.grid).to(image.device)
+            background = 255 * enlarge_grid(grid, height=height, width=width)
+        # In pixels of the photo, and where it is shrunk in pixels of the view.
+        rim = CONTAMINATED * max(1, 1 / plan.framing.scale) * DISTANCE_STEPS
+        core = (mask[place] > NEARLY_ONE) & (distance[place] > min(rim, FARTHEST - 1))
+        image[place] = put_before(image[place], mask[place], core, background)
 
 
 def _with_colours(plans: Sequence[SamplePlan], image: Tensor) -> Tensor:
@@ -110,19 +123,18 @@ def _with_colours(plans: Sequence[SamplePlan], image: Tensor) -> Tensor:
     return mapped.clamp_(0, 1).view_as(image)
 
 
-def _degrade(plans: Sequence[SamplePlan], image: Tensor, generator: torch.Generator) -> None:
+def _degrade(plans: Sequence[SamplePlan], image: Tensor) -> None:
     """Blur, add noise and compress, in the order of a camera, in place."""
     for plan, view in zip(plans, image, strict=True):
         if plan.blur > 0:
             view.copy_(blurred(view, plan.blur))
         if plan.noise > 0:
-            noise = torch.randn(view.shape, generator=generator, device=view.device)
-            view.add_(noise, alpha=plan.noise).clamp_(0, 1)
+            view.copy_(noisy(view, plan.noise, seed=plan.noise_seed))
         if plan.quality is not None:
             view.copy_(compressed(view, plan.quality))
 
 
-def _boundary(plans: Sequence[SamplePlan], photos: Sequence[TrainingPhoto], views: Views) -> Tensor:
+def _boundary(plans: Sequence[SamplePlan], views: Views) -> Tensor:
     """Make the boundary target: what is no further from the edge than half of K of Eq. 1.
 
     The distance to Canny's edges came along with the photo; K is that of what the view shows. So
@@ -132,22 +144,21 @@ def _boundary(plans: Sequence[SamplePlan], photos: Sequence[TrainingPhoto], view
     height, width = mask.shape[2:]
     person = (mask >= PERSON_FROM) & valid
     share = person.float().mean(dim=(1, 2, 3)) / valid.float().mean(dim=(1, 2, 3)).clamp_min(1e-6)
-    canonical = share.new_tensor([photos[plan.photo].canonical_width for plan in plans])
+    canonical = share.new_tensor([plan.canonical_width for plan in plans])
     kernel_size = (share * canonical * (max(height, width) / CANONICAL_SIZE)).round().clamp_min(1)
     scales = share.new_tensor([plan.framing.scale for plan in plans])
-    reach = (kernel_size / 2 / scales * DISTANCE_STEPS).clamp_max(254).to(torch.uint8)
+    reach = (kernel_size / 2 / scales * DISTANCE_STEPS).clamp_max(FARTHEST - 1).to(torch.uint8)
     return ((views.distance <= reach[:, None, None, None]) & valid).float()
 
 
-def _priors(
-    plans: Sequence[SamplePlan], photos: Sequence[TrainingPhoto], like: Tensor
-) -> Tensor | None:
-    faces = [photos[plan.photo].face for plan in plans]
-    if not any(faces):
+def _priors(plans: Sequence[SamplePlan], like: Tensor) -> Tensor | None:
+    if not any(plan.face for plan in plans):
         return None
     height, width = like.shape[2:]
     priors = [
-        face_prior(face and face.in_view(plan.framing.to_photo), height=height, width=width)
-        for plan, face in zip(plans, faces, strict=True)
+        face_prior(
+            plan.face and plan.face.in_view(plan.framing.to_photo), height=height, width=width
+        )
+        for plan in plans
     ]
     return torch.from_numpy(np.stack(priors)).permute(0, 3, 1, 2).to(like.device)

@@ -1,6 +1,6 @@
 """Taking photos into views: on a CPU with OpenCV, on other devices for a whole batch at once.
 
-On a CPU 8-bit pixels are warped by OpenCV at a tenth of what torch's `grid_sample` takes.
+OpenCV warps 8-bit pixels in a tenth of the time that torch's `grid_sample` takes on a CPU.
 """
 
 from collections.abc import Sequence
@@ -10,16 +10,20 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from pipelines.affine import AffineMap, apply, compose, invert, resizing
 from pipelines.augmentation.framing import Framing
-from pipelines.augmentation.photos import Sides, TrainingPhoto
+from pipelines.augmentation.photos import FARTHEST, Level, Photos, Sides, TrainingPhoto
 from pipelines.images import Pixels
 
 NO_SIDES = Sides(False, False, False, False)
 
 FAR = 4096.0
 """Farther beyond its photo than this, in pixels of the photo, no view reaches."""
+
+UNKNOWN, SHOWN, NOBODY = range(3)
+"""What is known of a pixel of a view: nothing, what the photo shows, or that nobody is there."""
 
 FRACTION_BITS = 4
 """Of the fixed-point coordinates that OpenCV draws with."""
@@ -56,53 +60,153 @@ class Views(NamedTuple):
     distance: Tensor
     valid: Tensor
 
-    def to(self, device: torch.device) -> "Views":
-        """Move to a device, without waiting for it."""
-        if device.type == "cpu":
-            return self
-        return Views(*(plane.pin_memory().to(device, non_blocking=True) for plane in self))
+
+def moved(plane: Tensor, device: torch.device) -> Tensor:
+    """Move a tensor to a device, without waiting for it."""
+    # A tensor is on cuda:0 where the device is called cuda.
+    if device.type != "cuda" or plane.device.type == "cuda":
+        return plane.to(device)
+    return plane.pin_memory().to(device, non_blocking=True)
 
 
-def warp_on_host(
-    photos: Sequence[TrainingPhoto], warps: Sequence[Warp], *, height: int, width: int
-) -> Views:
+def warp_on_host(photos: Photos, warps: Sequence[Warp], *, height: int, width: int) -> Views:
     """Make views of a size (H, W) with the CPU."""
     pictures = np.empty((len(warps), height, width, 4), np.uint8)
-    distances, valids = np.empty((2, len(warps), height, width), np.uint8)
-    for warp, picture, distance, valid in zip(warps, pictures, distances, valids, strict=True):
+    distances = np.empty((len(warps), 1, height, width), np.uint8)
+    knowledge = np.empty_like(distances)
+    for warp, picture, (distance,), (known,) in zip(
+        warps, pictures, distances, knowledge, strict=True
+    ):
         photo = photos[warp.photo]
-        to_level = _to_level(photo, warp)
         for source, target in zip(photo.levels[warp.level], (picture, distance), strict=True):
-            cv2.warpAffine(
-                source,
-                to_level,
-                (width, height),
-                dst=target,
-                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                borderMode=cv2.BORDER_REFLECT_101,
-            )
-        _draw_valid(photo, warp, picture[..., 3], valid)
-    planes = (torch.from_numpy(plane).unsqueeze(1) for plane in (distances, valids))
-    distance, valid = planes
-    return Views(torch.from_numpy(pictures).permute(0, 3, 1, 2), distance, valid.bool())
+            _warp_plane(source, _to_level(photo, warp), target)
+        _draw_knowledge(photo, warp, known)
+        if warp.replaced:
+            nobody = known == NOBODY
+            picture[..., 3][nobody] = 0
+            distance[nobody] = FARTHEST
+    return Views(
+        picture=torch.from_numpy(pictures).permute(0, 3, 1, 2),
+        distance=torch.from_numpy(distances),
+        valid=torch.from_numpy(knowledge != UNKNOWN),
+    )
 
 
-def _draw_valid(photo: TrainingPhoto, warp: Warp, mask: Pixels, valid: Pixels) -> None:
-    """Draw what is known of a view into `valid`, and clear the mask where nobody can be."""
-    valid[:] = 0
-    if not warp.replaced:
-        _fill_frame(photo, warp.framing, valid)
-        return
-    _fill_frame(photo, warp.framing, valid, beyond=Sides(*(not cut for cut in photo.cut)))
-    shown = np.zeros_like(valid)
-    _fill_frame(photo, warp.framing, shown)
-    mask[shown < valid] = 0
+def pictures_on_host(photos: Photos, warps: Sequence[Warp], *, height: int, width: int) -> Tensor:
+    """Make views of a size (H, W) with the CPU, RGB alone: (N, 3, H, W) uint8."""
+    pictures = np.empty((len(warps), height, width, 4), np.uint8)
+    for warp, picture in zip(warps, pictures, strict=True):
+        photo = photos[warp.photo]
+        _warp_plane(photo.levels[warp.level].picture, _to_level(photo, warp), picture)
+    return torch.from_numpy(pictures[..., :3]).permute(0, 3, 1, 2)
+
+
+def _warp_plane(source: Pixels, to_source: AffineMap, target: Pixels) -> None:
+    """Fill a view (H, W) or (H, W, C) from a level of a photo, mirrored beyond its frame."""
+    cv2.warpAffine(
+        source,
+        to_source,
+        target.shape[1::-1],
+        dst=target,
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+
+
+class DevicePhotos:
+    """Photos held in the memory of a device, which makes views of whole batches at once.
+
+    Args:
+        photos: To hold; small ones are padded to the size of the largest.
+        device: Which is to hold them.
+    """
+
+    def __init__(self, photos: Sequence[TrainingPhoto], device: torch.device) -> None:
+        self._photos = photos
+        self._levels = [
+            _stack([photo.levels[level] for photo in photos]).to(device)
+            for level in range(len(photos[0].levels))
+        ]
+
+    def warp(self, warps: Sequence[Warp], *, height: int, width: int) -> Views:
+        """Make views of a size (H, W)."""
+        planes = self._planes(warps, height=height, width=width)
+        drawn = np.empty((len(warps), 1, height, width), np.uint8)
+        for warp, (known,) in zip(warps, drawn, strict=True):
+            _draw_knowledge(self._photos[warp.photo], warp, known)
+        knowledge = moved(torch.from_numpy(drawn), planes.device)
+        planes[:, 3:4].masked_fill_(knowledge == NOBODY, 0)
+        planes[:, 4:].masked_fill_(knowledge == NOBODY, FARTHEST)
+        return Views(planes[:, :4], planes[:, 4:], knowledge != UNKNOWN)
+
+    def pictures(self, warps: Sequence[Warp], *, height: int, width: int) -> Tensor:
+        """Make views of a size (H, W), RGB alone: (N, 3, H, W) uint8."""
+        return self._planes(warps, height=height, width=width)[:, :3]
+
+    def _planes(self, warps: Sequence[Warp], *, height: int, width: int) -> Tensor:
+        pool = self._levels[0]
+        planes = pool.new_empty(len(warps), pool.shape[1], height, width)
+        for level, stack in enumerate(self._levels):
+            places = [place for place, warp in enumerate(warps) if warp.level == level]
+            if places:
+                planes[places] = self._warp_level(
+                    stack, [warps[place] for place in places], height=height, width=width
+                )
+        return planes
+
+    def _warp_level(
+        self, stack: Tensor, warps: Sequence[Warp], *, height: int, width: int
+    ) -> Tensor:
+        photos = [self._photos[warp.photo] for warp in warps]
+        maps = np.stack([_to_level(*pair) for pair in zip(photos, warps, strict=True)])
+        to_level = torch.from_numpy(maps).to(stack.device, torch.float32)
+        columns, rows = (
+            torch.arange(side, dtype=torch.float32, device=stack.device) for side in (width, height)
+        )
+        axes = []
+        for axis, side in enumerate((stack.shape[3], stack.shape[2])):
+            by_column, by_row, offset = to_level[:, axis, :, None, None].unbind(1)
+            position = by_column * columns + (by_row * rows.unsqueeze(1) + offset)
+            last = position.new_tensor(
+                [
+                    photo.levels[warp.level].distance.shape[1 - axis] - 1
+                    for photo, warp in zip(photos, warps, strict=True)
+                ]
+            )[:, None, None]
+            position = position.abs()  # mirrored beyond either end of the photo
+            position = torch.minimum(position, (2 * last - position).abs()).minimum(last)
+            axes.append(2 * position / max(1, side - 1) - 1)
+        sources = stack[[warp.photo for warp in warps]].float()
+        warped = functional.grid_sample(
+            sources, torch.stack(axes, dim=3), padding_mode="border", align_corners=True
+        )
+        return warped.round_().to(torch.uint8)
+
+
+def _stack(levels: list[Level]) -> Tensor:
+    """Stack photos of various sizes into one tensor (N, 5, H, W) uint8, padded with zeros."""
+    height, width = (max(level.distance.shape[axis] for level in levels) for axis in (0, 1))
+    stack = torch.zeros(len(levels), 5, height, width, dtype=torch.uint8)
+    for planes, level in zip(stack, levels, strict=True):
+        rows, columns = level.distance.shape
+        planes[:4, :rows, :columns] = torch.from_numpy(level.picture).permute(2, 0, 1)
+        planes[4, :rows, :columns] = torch.from_numpy(level.distance)
+    return stack
+
+
+def _draw_knowledge(photo: TrainingPhoto, warp: Warp, view: Pixels) -> None:
+    """Draw what is known of each pixel into a view (H, W)."""
+    view[:] = UNKNOWN
+    if warp.replaced:
+        whole = Sides(*(not cut for cut in photo.cut))
+        _fill_frame(photo, warp.framing, view, NOBODY, beyond=whole)
+    _fill_frame(photo, warp.framing, view, SHOWN)
 
 
 def _fill_frame(
-    photo: TrainingPhoto, framing: Framing, view: Pixels, *, beyond: Sides = NO_SIDES
+    photo: TrainingPhoto, framing: Framing, view: Pixels, value: int, *, beyond: Sides = NO_SIDES
 ) -> None:
-    """Fill with 1 what the frame of the photo covers, and what lies beyond some of its sides."""
+    """Fill what the frame of the photo covers, and what lies beyond some of its sides."""
     height, width = photo.shape
     left, top, right, bottom = (FAR * side for side in beyond)
     x = np.array([-left, width + right, width + right, -left]) - 0.5
@@ -112,7 +216,7 @@ def _fill_frame(
     centre = corners.mean(axis=0)
     inner = corners + 0.5 * np.sign(centre - corners)
     fixed = (inner * 2**FRACTION_BITS).round().astype(np.int32)
-    cv2.fillConvexPoly(view, fixed, 1, shift=FRACTION_BITS)
+    cv2.fillConvexPoly(view, fixed, value, shift=FRACTION_BITS)
 
 
 def _to_level(photo: TrainingPhoto, warp: Warp) -> AffineMap:

@@ -12,6 +12,7 @@ from models.losses import BANetLoss
 from pipelines.augmentation.render import Batch
 from pipelines.backward_pass import BackwardPass
 from pipelines.checkpoints import WeightsInfo
+from pipelines.micro_batches import cut
 from pipelines.progress import SilentProgress
 from pipelines.ranks import Ranks, launched_ranks
 from pipelines.recipes import recipe_from_table
@@ -86,7 +87,8 @@ def main() -> None:
     torch.set_num_threads(1)
     ranks = launched_ranks("cpu")
     with ranks.joined():
-        found = gradients(ranks.share(random_batch()), ranks)
+        share = cut(random_batch(), ranks.count)[ranks.rank]
+        found = gradients(share, ranks)
         save_file(found, folder / f"gradients-{ranks.rank}.safetensors")
         save_file(trained(dataset, folder, ranks), folder / f"trained-{ranks.rank}.safetensors")
 

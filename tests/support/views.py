@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pipelines.augmentation.framing import Framing
@@ -11,7 +10,7 @@ from pipelines.augmentation.photos import TrainingPhoto, training_photo
 from pipelines.augmentation.plan import plan_sample
 from pipelines.augmentation.render import Batch, background_warps, render
 from pipelines.augmentation.settings import Augmentation
-from pipelines.augmentation.warp import Warp, warp_on_host
+from pipelines.augmentation.warp import Warp, pictures_on_host, warp_on_host
 
 Pixels = NDArray[np.uint8]
 
@@ -65,12 +64,9 @@ def draw_view(
         rng=np.random.default_rng(seed),
     )
     warp = Warp(plan.photo, plan.level, plan.framing, replaced=plan.background is not None)
-    views, backgrounds = (
-        warp_on_host(photos, each, height=height, width=width)
-        for each in ([warp], background_warps([plan]))
-    )
-    generator = torch.Generator().manual_seed(seed)
-    return _view(render([plan], photos, views, backgrounds, generator=generator), plan.framing)
+    views = warp_on_host(photos, [warp], height=height, width=width)
+    behind = pictures_on_host(photos, background_warps([plan]), height=height, width=width)
+    return _view(render([plan], views, behind), plan.framing)
 
 
 def _view(batch: Batch, framing: Framing) -> View:

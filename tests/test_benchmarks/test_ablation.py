@@ -166,6 +166,7 @@ def written_result(folder: Path, row: str, seed: int, together: float, **other: 
         "seconds": {"training": 60.0, "judging": 60.0},
         "device": "cpu",
         "threads": 1,
+        "commit": "0123456789",
         "versions": {"torch": "2"},
         **other,
     }

@@ -27,7 +27,28 @@ def test_plain_progress_says_how_it_ended(caplog):
     progress.finish()
     (message,) = caplog.messages
     assert message.startswith("segmenting: 3 of 4, 75%, ")
-    assert message.endswith("per second, 1 failed")
+    assert message.endswith("left, 1 failed")
+
+
+def test_plain_progress_says_how_long_it_will_take(caplog, monkeypatch):
+    caplog.set_level("INFO")
+    clock = iter([0.0, 30.0, 30.0, 30.0])
+    monkeypatch.setattr("banet_cli.progress.monotonic", lambda: next(clock))
+    progress = PlainProgress()
+    progress.start("training", 100)
+    progress.advance(20)
+    assert caplog.messages == ["training: 20 of 100, 20%, 0.7 per second, 0:02:00 left"]
+
+
+def test_plain_progress_grows_more_seldom_the_longer_it_takes(caplog, monkeypatch):
+    caplog.set_level("INFO")
+    seconds = [0.0]
+    monkeypatch.setattr("banet_cli.progress.monotonic", lambda: seconds[0])
+    progress = PlainProgress()
+    progress.start("training", 8 * 3600)
+    for seconds[0] in range(8 * 3600):
+        progress.advance()
+    assert 50 < len(caplog.messages) < 200
 
 
 def test_plain_progress_says_something_now_and_then(caplog):

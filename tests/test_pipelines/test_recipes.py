@@ -123,3 +123,18 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "broken.toml").write_text("a = = b")
     with pytest.raises(ConfigError, match="not valid TOML"):
         load_recipe(str(tmp_path / "broken.toml"))
+
+
+def test_mistakes_of_optimizer_clipping_and_average_are_named_together() -> None:
+    table = {"optimizer": "adam", "clip": -1, "ema": 1.0, "momentum": 1}
+    with pytest.raises(ConfigError) as error:
+        recipe_from_table({"iterations": 1, **table}, where="test")
+    assert all(
+        part in str(error.value)
+        for part in (
+            'optimizer = \'adam\': must be "sgd" or "adamw"',
+            "clip = -1: must be a number, at least 0",
+            "ema = 1.0: must be a number, at least 0 and below 1",
+            "momentum = 1: must be",
+        )
+    )

@@ -1,0 +1,89 @@
+"""Training photos that are read from their store when they are needed."""
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from typing import overload
+
+import numpy as np
+
+from pipelines.augmentation.photos import TrainingPhoto, training_photo
+from pipelines.face_prior import Face
+from pipelines.store import Store, open_store
+
+KEPT = 64
+"""Photos of the last batches that stay in memory: each is asked for more than once."""
+
+BYTES_PER_PIXEL = 7
+"""Of a photo with mask, distance and all smaller sizes: 5 bytes and a third more."""
+
+
+class StoredPhotos(Sequence[TrainingPhoto]):
+    """The photos of a store, read one by one.
+
+    Other processes get it by its path: a zarr group does not survive a fork.
+
+    Args:
+        store: Holds the photos.
+        indices: Of the photos in the store.
+        faces: One for each photo, None where it is not known.
+    """
+
+    def __init__(self, store: Store, indices: list[int], faces: Sequence[Face | None]) -> None:
+        self._path = store.path
+        self._store: Store | None = store
+        self._indices = indices
+        self._faces = faces
+        self._kept: OrderedDict[int, TrainingPhoto] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    @overload
+    def __getitem__(self, position: int) -> TrainingPhoto: ...
+    @overload
+    def __getitem__(self, position: slice) -> list[TrainingPhoto]: ...
+    def __getitem__(self, position: int | slice) -> TrainingPhoto | list[TrainingPhoto]:
+        """Read a photo."""
+        if isinstance(position, slice):
+            return [self[index] for index in range(len(self))[position]]
+        if position in self._kept:
+            self._kept.move_to_end(position)
+        else:
+            self._kept[position] = self._read(range(len(self))[position])
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return self._kept[position]
+
+    def __iter__(self) -> Iterator[TrainingPhoto]:
+        return map(self._read, range(len(self)))
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**vars(self), "_store": None, "_kept": OrderedDict()}
+
+    def empty(self) -> list[int]:
+        """Return the positions of the photos that show nobody."""
+        sizes = self._open().kernel_sizes(self._indices)
+        # So small is the kernel of nobody, and of somebody who is hardly to be seen.
+        candidates = np.flatnonzero(sizes <= 1).tolist()
+        return [position for position in candidates if self._read(position).empty]
+
+    @property
+    def size(self) -> int:
+        """Bytes that all photos take in memory."""
+        return self._open().pixels(self._indices) * BYTES_PER_PIXEL
+
+    def _read(self, position: int) -> TrainingPhoto:
+        store = self._open()
+        ((_, photo, mask),) = store.photos([self._indices[position]])
+        return training_photo(
+            photo,
+            mask,
+            canonical_width=store.attributes["canonical_width"],
+            canny=tuple(store.attributes["canny"]),
+            face=self._faces[position],
+        )
+
+    def _open(self) -> Store:
+        if self._store is None:
+            self._store = open_store(self._path)
+        return self._store

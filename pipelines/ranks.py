@@ -31,11 +31,13 @@ class Ranks:
         device: Of this process.
         rank: Its number, from 0. The first one logs, validates and saves.
         count: How many there are.
+        local_count: How many of them are on this machine, whose memory they share.
     """
 
     device: torch.device
     rank: int = 0
     count: int = 1
+    local_count: int = 1
 
     @property
     def first(self) -> bool:
@@ -101,6 +103,10 @@ class Ranks:
         distributed.all_reduce(value, distributed.ReduceOp.MAX)
         return int(value)
 
+    def agree(self, number: int) -> bool:
+        """Tell whether all processes give the same number."""
+        return self.greatest(number) == -self.greatest(-number)
+
     def wait(self) -> None:
         """Wait until every process has come here."""
         self.greatest(0)
@@ -113,12 +119,14 @@ def launched_ranks(device: str) -> Ranks:
         device: As `--device`; several processes take the GPU of their local rank each.
 
     Raises:
-        ConfigError: The device has no such name, or is a single one for several processes.
+        ConfigError: The device has no such name, or is a single one for several processes; or the
+            environment says that something else than torchrun started several.
         DeviceError: The device is not there.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = _launched("WORLD_SIZE", default=1)
     if count == 1 or "RANK" not in os.environ:
         return Ranks(device=resolve_device(device))
+    rank, local_rank = _launched("RANK"), _launched("LOCAL_RANK")
     chosen = resolve_device(device)
     if chosen.type not in {"cpu", "cuda"} or ":" in device:
         raise ConfigError(
@@ -126,8 +134,22 @@ def launched_ranks(device: str) -> Ranks:
             "each its own, or --device cpu"
         )
     if chosen.type == "cuda":
-        chosen = resolve_device(f"cuda:{os.environ['LOCAL_RANK']}")
-    return Ranks(device=chosen, rank=int(os.environ["RANK"]), count=count)
+        chosen = resolve_device(f"cuda:{local_rank}")
+    local_count = _launched("LOCAL_WORLD_SIZE", default=count)
+    return Ranks(device=chosen, rank=rank, count=count, local_count=local_count)
+
+
+def _launched(name: str, *, default: int | None = None) -> int:
+    """Return a number that torchrun puts into the environment."""
+    value = os.environ.get(name, default)
+    try:
+        return int(value)  # type: ignore[arg-type] # None is refused as other nonsense is
+    except (TypeError, ValueError) as error:
+        state = "is not set" if value is None else f"is {value!r}, which is no number,"
+        raise ConfigError(
+            f"{name} {state} in the environment: start the processes that are to train together "
+            "with torchrun, or unset RANK and WORLD_SIZE to train in one"
+        ) from error
 
 
 def without_exchange(network: nn.Module) -> AbstractContextManager[None]:

@@ -1,5 +1,6 @@
 """What torchrun starts in the tests of ranks: DATASET FOLDER, which gets each rank's tensors."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -87,6 +88,8 @@ def main() -> None:
     torch.set_num_threads(1)
     ranks = launched_ranks("cpu")
     with ranks.joined():
+        agreed = [ranks.agree(7), ranks.agree(ranks.rank), ranks.agree(-ranks.rank)]
+        (folder / f"agreed-{ranks.rank}.json").write_text(json.dumps(agreed))
         share = cut(random_batch(), ranks.count)[ranks.rank]
         found = gradients(share, ranks)
         save_file(found, folder / f"gradients-{ranks.rank}.safetensors")

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,8 @@ from pipelines.errors import ConfigError
 from pipelines.micro_batches import cut
 from pipelines.ranks import Ranks, launched_ranks
 from pipelines.recipes import recipe_from_table
+from pipelines.runlog import RunLog
+from pipelines.train import _memory_for_photos, _open
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
@@ -63,6 +66,57 @@ def test_one_device_for_several_processes_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ConfigError, match="2 processes cannot share it; use --device cuda"):
         launched_ranks("cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("variables", "mistake"),
+    [
+        ({"WORLD_SIZE": "many", "RANK": "0"}, "WORLD_SIZE is 'many', which is no number"),
+        ({"WORLD_SIZE": "2", "RANK": "1"}, "LOCAL_RANK is not set"),
+    ],
+)
+def test_other_launchers_are_refused(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], mistake: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=f"{mistake}.* with torchrun"):
+        launched_ranks("cpu")
+
+
+def test_processes_find_out_whether_they_agree(folder: Path) -> None:
+    for rank in range(2):
+        assert json.loads((folder / f"agreed-{rank}.json").read_text()) == [True, False, False]
+
+
+class OneOfTwo(Ranks):
+    """The first of two processes, the other of which stands at iteration 0."""
+
+    def greatest(self, number: int) -> int:
+        return max(number, 0)
+
+
+def test_processes_that_find_different_states_are_refused(tmp_path: Path) -> None:
+    log, state = RunLog(tmp_path, {}), two_ranks.new_state()
+    log.open(resume=False)
+    state.iteration = 2
+    state.save(log.last)
+    ranks = OneOfTwo(device=CPU, count=2)
+    with pytest.raises(ConfigError, match=r"last: not all processes .* iteration 2; .*--out that"):
+        _open(log, two_ranks.new_state(), ranks, resume=True)
+
+
+def test_processes_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.train.free_memory", lambda: 1000)
+    assert _memory_for_photos(Ranks(device=CPU)) == 600
+    assert _memory_for_photos(OneOfTwo(device=CPU, count=8, local_count=4)) == 150
+
+
+def test_number_of_processes_cannot_change(tmp_path: Path) -> None:
+    RunLog(tmp_path, {"seed": 0}).open(resume=False)  # as versions did that knew only one
+    with pytest.raises(ConfigError, match=r"cannot resume, .* other values of processes"):
+        RunLog(tmp_path, {"seed": 0, "processes": 2}).open(resume=True)
+    RunLog(tmp_path, {"seed": 0, "processes": 1}).open(resume=True)
 
 
 @pytest.mark.slow

@@ -50,6 +50,7 @@ def random_batch() -> Batch:
         return torch.from_numpy(rng.random((4, channels, 32, 32), np.float32))
 
     boundary, valid = (plane(1).round() for _ in range(2))
+    valid[:2, ..., 8:] = 0.0  # so that the shares of two processes count differently
     return Batch(image=plane(3), mask=plane(1).round(), boundary=boundary, valid=valid)
 
 
@@ -57,7 +58,7 @@ def gradients(batch: Batch, ranks: Ranks) -> dict[str, torch.Tensor]:
     """Return the gradients of one step by the name of the parameter."""
     state = new_state()
     backward = BackwardPass(state, ranks=ranks, face_prior=False)
-    state.network.train()
+    state.network.eval()  # batch statistics would differ between batches and their shares
     backward(batch, BANetLoss(), seed=0)
     named = state.network.named_parameters()
     return {name: each.grad.contiguous() for name, each in named if each.grad is not None}

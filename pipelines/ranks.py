@@ -6,10 +6,14 @@ every batch; the mean of their gradients is what all of them step along.
 
 import logging
 import os
+import signal
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from time import monotonic
 
 import torch
 from torch import Tensor, distributed, nn
@@ -17,10 +21,17 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipelines.devices import resolve_device
 from pipelines.errors import BanetError, ConfigError
+from pipelines.interrupts import SIGNALS
 from pipelines.recipes import MINIMUM_BATCH, Recipe
 
-PATIENCE = timedelta(hours=6)
+PATIENCE = timedelta(minutes=60)
 """How long a process waits for another, such as the first while it validates."""
+
+SAME_INTERRUPT = 3.0
+"""Seconds within which signals are one: torchrun passes on what its processes may have got too."""
+
+TIME_TO_LEAVE = 2.0
+"""Seconds that a process has after a second one, which may be its own, raised anew after saving."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +69,7 @@ class Ranks:
         if self.device.type == "cuda":
             backend = "nccl"
             torch.cuda.set_device(self.device)
-        with _lost_processes_explained(), _reports_of(self):
+        with _lost_processes_explained(), _reports_of(self), second_signal_heeded():
             distributed.init_process_group(backend, timeout=PATIENCE)
             try:
                 yield
@@ -161,6 +172,43 @@ def without_exchange(network: nn.Module) -> AbstractContextManager[None]:
     if isinstance(network, DistributedDataParallel):
         return network.no_sync()
     return nullcontext()
+
+
+@contextmanager
+def second_signal_heeded() -> Iterator[None]:
+    """End this process soon after a second interrupt, even while it waits for the others.
+
+    That happens in foreign code, during which no handler of Python's is run: a thread listens. It
+    ends without a word, since nothing that the process holds can be let go from there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    listener, speaker = socket.socketpair()
+    speaker.setblocking(False)
+    earlier = signal.set_wakeup_fd(speaker.fileno(), warn_on_full_buffer=False)
+    left = threading.Event()
+    thread = threading.Thread(target=_end_at_second_signal, args=(listener, left), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        signal.set_wakeup_fd(earlier)
+        speaker.close()  # so that the thread ends
+        thread.join()
+        listener.close()
+
+
+def _end_at_second_signal(listener: socket.socket, left: threading.Event) -> None:
+    first: float | None = None
+    while received := listener.recv(1):
+        number = received[0]
+        if number not in SIGNALS:
+            continue
+        first = monotonic() if first is None else first
+        if monotonic() - first > SAME_INTERRUPT and not left.wait(TIME_TO_LEAVE):
+            os._exit(128 + number)
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import two_ranks
 from safetensors.torch import load_file
 
 from pipelines.errors import ConfigError
-from pipelines.ranks import Ranks, launched_ranks
+from pipelines.interrupts import interrupts_deferred
+from pipelines.ranks import Ranks, launched_ranks, second_signal_heeded
 from pipelines.recipes import recipe_from_table
 from pipelines.runlog import RunLog
 from pipelines.train import _memory_for_photos, _open
@@ -114,6 +115,53 @@ def test_number_of_processes_cannot_change(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot resume, .* other values of processes"):
         RunLog(tmp_path, {"seed": 0, "processes": 2}).open(resume=True)
     RunLog(tmp_path, {"seed": 0, "processes": 1}).open(resume=True)
+
+
+WAITING = """
+import ctypes, signal
+from pipelines import ranks
+ranks.SAME_INTERRUPT = 0.5
+signal.signal(signal.SIGTERM, lambda *_: None)
+with ranks.second_signal_heeded():
+    mutex, lock = ctypes.create_string_buffer(64), ctypes.CDLL(None).pthread_mutex_lock
+    lock(mutex)
+    print("waiting", flush=True)
+    lock(mutex)  # for ever in foreign code, as those that wait for other processes
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_interrupt_that_is_raised_anew_after_saving_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipelines.ranks.SAME_INTERRUPT", 0.05)
+
+    def save_after_an_interrupt() -> None:
+        with second_signal_heeded(), interrupts_deferred():
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.2)
+
+    with pytest.raises(KeyboardInterrupt):
+        save_after_an_interrupt()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="waits for a mutex as Linux has them")
+def test_second_interrupt_ends_even_what_waits_in_foreign_code() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        for _ in range(2):  # the second one is taken for the first that torchrun passes on
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+        time.sleep(0.9)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 128 + signal.SIGTERM
 
 
 @pytest.mark.slow

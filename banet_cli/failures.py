@@ -1,6 +1,8 @@
 """The one map from what went wrong to the exit code and the sentence that a user reads."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from typer.exceptions import TyperException
@@ -10,6 +12,16 @@ logger = logging.getLogger(__name__)
 
 class TerminationError(KeyboardInterrupt):
     """SIGTERM arrived. A pipeline treats it as it treats SIGINT: commit what is done, leave."""
+
+
+@contextmanager
+def completed_with(option: str) -> Iterator[None]:
+    """Let an interrupt of a `with` block say which option completes what it cut short."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.add_note(f"interrupted; run the command again with {option} to complete it")
+        raise
 
 
 def report_failure(error: BaseException) -> int:
@@ -43,6 +55,8 @@ def _sentence(error: BaseException) -> str:
             return str(error)
         case TyperException():
             return _usage_message(error)
+        case KeyboardInterrupt(__notes__=[*_, advice]):
+            return str(advice)
         case KeyboardInterrupt():
             return "interrupted; run the command again to complete it"
         case OSError(strerror=str(reason)):

@@ -13,7 +13,7 @@ from models.losses import BANetLoss, LossTerms
 from pipelines.augmentation.render import Batch
 from pipelines.devices import autocast, is_out_of_memory
 from pipelines.errors import BanetError
-from pipelines.micro_batches import MicroBatch, micro_batches
+from pipelines.micro_batches import MicroBatch, largest_part, micro_batches
 from pipelines.ranks import Ranks, without_exchange
 from pipelines.recipes import MINIMUM_BATCH, Stage
 from pipelines.trainstate import TrainState
@@ -83,7 +83,7 @@ class BackwardPass:
 
     def _accumulate(self, batch: Batch, criterion: BANetLoss) -> LossTerms:
         least = self._state.micro_batch or len(batch.image)
-        parts = list(micro_batches(batch, least=least))
+        parts = list(micro_batches(batch, least=least, mean=self._ranks.mean))
         sums = torch.zeros(len(LossTerms._fields), device=self._state.device)
         for number, part in enumerate(parts, start=1):
             is_last = number == len(parts)
@@ -139,11 +139,11 @@ class BackwardPass:
         if state.device.type == "cuda":
             torch.cuda.empty_cache()
         logger.warning(
-            "%s: not enough memory for %d views at a time; going on with %d at a time, whose "
-            "gradients are added up to those of the whole batch",
+            "%s: not enough memory for %d views at a time; going on with at most %d at a time, "
+            "whose gradients are added up to those of the whole batch",
             state.device,
-            least,
-            state.micro_batch,
+            largest_part(views, least=least),
+            largest_part(views, least=state.micro_batch),
         )
 
 

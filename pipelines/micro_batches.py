@@ -1,8 +1,10 @@
 """Batches in parts, for devices whose memory does not hold the features of a whole one."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from models.losses import BANetLoss, LossTerms
@@ -35,16 +37,36 @@ class MicroBatch(NamedTuple):
         )
 
 
-def micro_batches(batch: Batch, *, least: int) -> Iterator[MicroBatch]:
-    """Cut a batch into as many parts as can have `least` views each, the larger ones first."""
-    parts = max(1, len(batch.image) // least)
-    valid, boundary = batch.valid.sum(), (batch.boundary * batch.valid).sum()
-    for views in cut(batch, parts):
+def micro_batches(
+    batch: Batch, *, least: int, mean: Callable[[Tensor], Tensor] = lambda own: own
+) -> Iterator[MicroBatch]:
+    """Cut a batch into as many parts as can have `least` views each, the larger ones first.
+
+    Args:
+        batch: This process's share.
+        least: Fewest views of a part.
+        mean: Averages over the processes that train together. What their micro-batches count is
+            then relative to the whole batch, so that the mean of their gradients is its gradient
+            even where their views show more and less of frame and boundary.
+    """
+    pixels = torch.stack((batch.valid.sum(), (batch.boundary * batch.valid).sum()))
+    valid, boundary = mean(pixels)
+    for views in cut(batch, parts_of(len(batch.image), least=least)):
         yield MicroBatch(
             views,
             of_valid=views.valid.sum() / valid.clamp_min(1.0),
             of_boundary=(views.boundary * views.valid).sum() / boundary.clamp_min(1.0),
         )
+
+
+def parts_of(views: int, *, least: int) -> int:
+    """Return how many parts views make that have `least` each, or more."""
+    return max(1, views // least)
+
+
+def largest_part(views: int, *, least: int) -> int:
+    """Return how many views the largest of these parts has, which takes the most memory."""
+    return math.ceil(views / parts_of(views, least=least))
 
 
 def cut(batch: Batch, parts: int) -> list[Batch]:

@@ -6,10 +6,14 @@ every batch; the mean of their gradients is what all of them step along.
 
 import logging
 import os
+import signal
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
+from time import monotonic
 
 import torch
 from torch import Tensor, distributed, nn
@@ -17,10 +21,17 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipelines.devices import resolve_device
 from pipelines.errors import BanetError, ConfigError
+from pipelines.interrupts import SIGNALS
 from pipelines.recipes import MINIMUM_BATCH, Recipe
 
-PATIENCE = timedelta(hours=6)
+PATIENCE = timedelta(minutes=60)
 """How long a process waits for another, such as the first while it validates."""
+
+SAME_INTERRUPT = 3.0
+"""Seconds within which signals are one: torchrun passes on what its processes may have got too."""
+
+TIME_TO_LEAVE = 2.0
+"""Seconds that a process has after a second one, which may be its own, raised anew after saving."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +42,13 @@ class Ranks:
         device: Of this process.
         rank: Its number, from 0. The first one logs, validates and saves.
         count: How many there are.
+        local_count: How many of them are on this machine, whose memory they share.
     """
 
     device: torch.device
     rank: int = 0
     count: int = 1
+    local_count: int = 1
 
     @property
     def first(self) -> bool:
@@ -56,7 +69,7 @@ class Ranks:
         if self.device.type == "cuda":
             backend = "nccl"
             torch.cuda.set_device(self.device)
-        with _lost_processes_explained(), _reports_of(self):
+        with _lost_processes_explained(), _reports_of(self), second_signal_heeded():
             distributed.init_process_group(backend, timeout=PATIENCE)
             try:
                 yield
@@ -101,6 +114,10 @@ class Ranks:
         distributed.all_reduce(value, distributed.ReduceOp.MAX)
         return int(value)
 
+    def agree(self, number: int) -> bool:
+        """Tell whether all processes give the same number."""
+        return self.greatest(number) == -self.greatest(-number)
+
     def wait(self) -> None:
         """Wait until every process has come here."""
         self.greatest(0)
@@ -113,12 +130,14 @@ def launched_ranks(device: str) -> Ranks:
         device: As `--device`; several processes take the GPU of their local rank each.
 
     Raises:
-        ConfigError: The device has no such name, or is a single one for several processes.
+        ConfigError: The device has no such name, or is a single one for several processes; or the
+            environment says that something else than torchrun started several.
         DeviceError: The device is not there.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = _launched("WORLD_SIZE", default=1)
     if count == 1 or "RANK" not in os.environ:
         return Ranks(device=resolve_device(device))
+    rank, local_rank = _launched("RANK"), _launched("LOCAL_RANK")
     chosen = resolve_device(device)
     if chosen.type not in {"cpu", "cuda"} or ":" in device:
         raise ConfigError(
@@ -126,8 +145,22 @@ def launched_ranks(device: str) -> Ranks:
             "each its own, or --device cpu"
         )
     if chosen.type == "cuda":
-        chosen = resolve_device(f"cuda:{os.environ['LOCAL_RANK']}")
-    return Ranks(device=chosen, rank=int(os.environ["RANK"]), count=count)
+        chosen = resolve_device(f"cuda:{local_rank}")
+    local_count = _launched("LOCAL_WORLD_SIZE", default=count)
+    return Ranks(device=chosen, rank=rank, count=count, local_count=local_count)
+
+
+def _launched(name: str, *, default: int | None = None) -> int:
+    """Return a number that torchrun puts into the environment."""
+    value = os.environ.get(name, default)
+    try:
+        return int(value)  # type: ignore[arg-type] # None is refused as other nonsense is
+    except (TypeError, ValueError) as error:
+        state = "is not set" if value is None else f"is {value!r}, which is no number,"
+        raise ConfigError(
+            f"{name} {state} in the environment: start the processes that are to train together "
+            "with torchrun, or unset RANK and WORLD_SIZE to train in one"
+        ) from error
 
 
 def without_exchange(network: nn.Module) -> AbstractContextManager[None]:
@@ -139,6 +172,43 @@ def without_exchange(network: nn.Module) -> AbstractContextManager[None]:
     if isinstance(network, DistributedDataParallel):
         return network.no_sync()
     return nullcontext()
+
+
+@contextmanager
+def second_signal_heeded() -> Iterator[None]:
+    """End this process soon after a second interrupt, even while it waits for the others.
+
+    That happens in foreign code, during which no handler of Python's is run: a thread listens. It
+    ends without a word, since nothing that the process holds can be let go from there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    listener, speaker = socket.socketpair()
+    speaker.setblocking(False)
+    earlier = signal.set_wakeup_fd(speaker.fileno(), warn_on_full_buffer=False)
+    left = threading.Event()
+    thread = threading.Thread(target=_end_at_second_signal, args=(listener, left), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        signal.set_wakeup_fd(earlier)
+        speaker.close()  # so that the thread ends
+        thread.join()
+        listener.close()
+
+
+def _end_at_second_signal(listener: socket.socket, left: threading.Event) -> None:
+    first: float | None = None
+    while received := listener.recv(1):
+        number = received[0]
+        if number not in SIGNALS:
+            continue
+        first = monotonic() if first is None else first
+        if monotonic() - first > SAME_INTERRUPT and not left.wait(TIME_TO_LEAVE):
+            os._exit(128 + number)
 
 
 @contextmanager

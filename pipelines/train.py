@@ -19,6 +19,7 @@ from models import MODELS, boundary_temperature, build_model
 from pipelines.checkpoints import WeightsInfo, load_weights
 from pipelines.devices import Precision, precision_name, resolve_precision
 from pipelines.errors import ConfigError, WeightsError
+from pipelines.free_memory import free_memory
 from pipelines.inference import MINIMUM_SIZE
 from pipelines.locks import exclusive
 from pipelines.peak_memory import forget_process_peak, process_peak
@@ -27,7 +28,7 @@ from pipelines.ranks import Ranks, launched_ranks
 from pipelines.recipes import MINIMUM_BATCH, Recipe, load_recipe
 from pipelines.runlog import RunLog
 from pipelines.trainer import Trainer
-from pipelines.trainingdata import TrainingData, load_training_data
+from pipelines.trainingdata import SHARE, TrainingData, load_training_data
 from pipelines.trainstate import TrainState
 
 logger = logging.getLogger(__name__)
@@ -163,13 +164,18 @@ def _train(options: TrainOptions, recipe: Recipe, ranks: Ranks, progress: Progre
     forget_process_peak(ranks.device)
     dtype = resolve_precision(options.precision, ranks.device)
     network, init_sha256 = _initial_network(options)
-    data = load_training_data(options.datasets, faces=MODELS[options.model].face_prior)
+    data = load_training_data(
+        options.datasets,
+        faces=MODELS[options.model].face_prior,
+        memory=_memory_for_photos(ranks),
+    )
     state = TrainState(ranks.prepared(network), recipe, device=ranks.device, dtype=dtype)
     config = {
         **_plain(asdict(options)),
         "resolved_recipe": recipe.as_dict(),
         "resolved_precision": precision_name(dtype),
         "resolved_datasets": data.facts,
+        "processes": ranks.count,
         "init_sha256": init_sha256,
     }
     log = RunLog(options.out, config)
@@ -203,15 +209,37 @@ def _train(options: TrainOptions, recipe: Recipe, ranks: Ranks, progress: Progre
 
 
 def _open(log: RunLog, state: TrainState, ranks: Ranks, *, resume: bool) -> None:
-    """Take the folder for this run, and up what an earlier part left there."""
+    """Take the folder for this run, and up what an earlier part left there.
+
+    Raises:
+        ConfigError: The folder is not the same for all processes, or as in `RunLog.open`.
+    """
     if ranks.first:
         log.open(resume=resume)
     ranks.wait()
     if resume:
         state.load(log.last)
+        _refuse_separate_folders(log, state, ranks)
     if ranks.first:
         log.begin(state.iteration, divergences=state.divergences)
     ranks.wait()  # until all have read the state, which is soon written anew
+
+
+def _refuse_separate_folders(log: RunLog, state: TrainState, ranks: Ranks) -> None:
+    # Processes that began at different steps would wait for each other in vain at the end.
+    if not ranks.agree(state.iteration):
+        raise ConfigError(
+            f"{log.last}: not all processes find the same state there, here it is that of "
+            f"iteration {state.iteration}; name a folder with --out that all machines share, or "
+            "copy last/ to the others"
+        )
+
+
+def _memory_for_photos(ranks: Ranks) -> int:
+    """Return the bytes that this process may fill with photos, as those beside it do."""
+    memory = round(SHARE * free_memory() / ranks.local_count)
+    ranks.wait()  # until all have seen what is free before any of them takes of it
+    return memory
 
 
 def _info(

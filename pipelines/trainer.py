@@ -155,7 +155,7 @@ class Trainer:
             The loss before the step, averaged over the processes.
 
         Raises:
-            DivergenceError: Loss or gradient are not finite.
+            DivergenceError: Loss or gradient are not finite, however small the loss is scaled.
         """
         state = self.state
         stage, position = self.recipe.stage_at(state.iteration)
@@ -170,6 +170,7 @@ class Trainer:
         self.clip_gradient(stage, optimizer)
         state.scaler.step(optimizer)
         state.scaler.update()
+        _require_useful_scale(state.scaler)
         state.follow(stage)
         state.iteration += 1
         return terms
@@ -268,6 +269,16 @@ class Trainer:
         if self.log.weights.is_file():
             advice += f", for instance with --init {self.log.weights}"
         return advice
+
+
+def _require_useful_scale(scaler: torch.amp.GradScaler) -> None:
+    """Notice gradients that stay infinite, whose steps the scaler leaves out in silence.
+
+    Each of them halves the scale. Below 1 it makes gradients smaller than they are, which is no
+    longer a matter of the range of half precision.
+    """
+    if scaler.is_enabled() and scaler.get_scale() < 1:
+        raise DivergenceError("the gradient is not finite at any scale of the loss")
 
 
 def _require_finite_weights(network: nn.Module) -> None:

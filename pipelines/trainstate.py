@@ -149,6 +149,7 @@ class TrainState:
             "divergences": self.divergences,
             "interrupted": self.interrupted,
             "micro_batch": self.micro_batch,
+            "device": self.device.type,
             "averaged_updates": 0 if self.averaged is None else self.averaged.updates,
             "scaler": self.scaler.state_dict(),
         }
@@ -157,6 +158,8 @@ class TrainState:
         self.iteration, self.best = facts["iteration"], facts["best"]
         self.divergences, self.micro_batch = facts["divergences"], facts["micro_batch"]
         self.interrupted = facts["interrupted"]
+        if facts.get("device", self.device.type) != self.device.type:
+            self.micro_batch = None  # what fits is found out anew
         self.scaler.load_state_dict(facts["scaler"])
 
     def _tensors(self) -> dict[str, torch.Tensor]:

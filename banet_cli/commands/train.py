@@ -2,6 +2,7 @@
 
 from banet_cli import options
 from banet_cli.console import Console
+from banet_cli.failures import completed_with
 
 
 def train(
@@ -47,7 +48,7 @@ def train(
         resume=resume,
         device=device,
     )
-    with console.progress() as progress:
+    with completed_with("--resume"), console.progress() as progress:
         summary = run(settings, progress=progress)
     if summary.first:
         console.finish(summary)

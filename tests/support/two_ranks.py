@@ -1,5 +1,6 @@
 """What torchrun starts in the tests of ranks: DATASET FOLDER, which gets each rank's tensors."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -49,6 +50,7 @@ def random_batch() -> Batch:
         return torch.from_numpy(rng.random((4, channels, 32, 32), np.float32))
 
     boundary, valid = (plane(1).round() for _ in range(2))
+    valid[:2, ..., 8:] = 0.0  # so that the shares of two processes count differently
     return Batch(image=plane(3), mask=plane(1).round(), boundary=boundary, valid=valid)
 
 
@@ -56,7 +58,7 @@ def gradients(batch: Batch, ranks: Ranks) -> dict[str, torch.Tensor]:
     """Return the gradients of one step by the name of the parameter."""
     state = new_state()
     backward = BackwardPass(state, ranks=ranks, face_prior=False)
-    state.network.train()
+    state.network.eval()  # batch statistics would differ between batches and their shares
     backward(batch, BANetLoss(), seed=0)
     named = state.network.named_parameters()
     return {name: each.grad.contiguous() for name, each in named if each.grad is not None}
@@ -87,6 +89,8 @@ def main() -> None:
     torch.set_num_threads(1)
     ranks = launched_ranks("cpu")
     with ranks.joined():
+        agreed = [ranks.agree(7), ranks.agree(ranks.rank), ranks.agree(-ranks.rank)]
+        (folder / f"agreed-{ranks.rank}.json").write_text(json.dumps(agreed))
         share = cut(random_batch(), ranks.count)[ranks.rank]
         found = gradients(share, ranks)
         save_file(found, folder / f"gradients-{ranks.rank}.safetensors")

@@ -99,7 +99,7 @@ def test_an_interrupted_training_says_so(dataset, sent, exit_code):
         process.send_signal(sent)
         rest = process.stderr.read()
     assert process.returncode == exit_code
-    assert rest.endswith("interrupted; run the command again to complete it\n")
+    assert rest.endswith("interrupted; run the command again with --resume to complete it\n")
     assert re.search(r"saved at iteration \d+; add --resume to go on from there", rest)
     assert "Traceback" not in rest
 
@@ -121,6 +121,7 @@ def test_an_interrupted_segmentation_goes_on_where_it_was(banet, weights, sent, 
         process.send_signal(sent)
         messages = process.stderr.read()
     assert process.returncode == exit_code, messages
+    assert messages.endswith("interrupted; run the command again to complete it\n")
     assert "Traceback" not in messages
     rows = rows_of_segmented_photos()
     assert 4 <= len(rows) < 300

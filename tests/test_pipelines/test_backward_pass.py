@@ -14,6 +14,7 @@ from models import build_model
 from models.losses import BANetLoss, LossTerms
 from pipelines.backward_pass import BackwardPass
 from pipelines.batches import Batch
+from pipelines.micro_batches import largest_part, micro_batches
 from pipelines.ranks import Ranks
 from pipelines.recipes import Recipe, recipe_from_table
 from pipelines.trainstate import TrainState
@@ -60,6 +61,15 @@ def test_micro_batches_add_up_to_the_gradient_of_the_batch(state: TrainState, ba
     whole = loss_and_gradients(state, batch)
     state.micro_batch = 2
     torch.testing.assert_close(loss_and_gradients(state, batch), whole, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("views", "least", "largest"), [(7, 3, 4), (7, 2, 3), (8, 4, 4), (5, 9, 5)]
+)
+def test_largest_part_is_known(views: int, least: int, largest: int) -> None:
+    plane = torch.zeros(views, 1, 1, 1)
+    parts = micro_batches(Batch(plane, plane, plane, plane), least=least)
+    assert next(parts).batch.image.shape[0] == largest_part(views, least=least) == largest
 
 
 def test_the_same_features_are_dropped_for_the_same_seed(state: TrainState, batch: Batch) -> None:
@@ -123,7 +133,10 @@ def test_training_goes_on_in_micro_batches_where_memory_is_short(
     done = train_short_of_memory(megabytes=500, step=step)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["iterations"] == 3
-    assert "not enough memory for 64 views at a time; going on with 32 at a time" in done.stderr
+    assert (
+        "not enough memory for 64 views at a time; going on with at most 32 at a time"
+        in done.stderr
+    )
     with safe_open(tmp_path / "run" / "last" / "state.safetensors", framework="pt") as file:
         facts = json.loads(file.metadata()["facts"])
         batches = file.get_tensor("network.fusion.fuse.1.num_batches_tracked").item()

@@ -107,6 +107,26 @@ def facts(state: Path) -> dict[str, object]:
         return json.loads(file.metadata()["facts"])
 
 
+class EndlessGradient(Linear):
+    """Has a loss that is finite, and a gradient that never is."""
+
+    def forward(self, image: torch.Tensor) -> Prediction:
+        prediction = super().forward(image)
+        if prediction.portrait.requires_grad:
+            prediction.portrait.register_hook(lambda gradient: gradient * torch.inf)
+        return prediction
+
+
+def test_gradients_that_are_infinite_at_any_scale_are_noticed(
+    train_linear: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MODELS, MODEL, ModelSpec(build=EndlessGradient))
+    monkeypatch.setattr("pipelines.train.resolve_precision", lambda *_: torch.float16)
+    with pytest.raises(BanetError, match="the gradient is not finite at any scale of the loss at "):
+        train_linear("run")
+    assert rows(tmp_path / "run")[0]["diverged_at"] == 16  # the 17th step: the scale was 2 ** 16
+
+
 def test_third_divergence_ends_the_run_with_advice(
     train_linear: Train, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import subprocess
@@ -11,9 +12,11 @@ import two_ranks
 from safetensors.torch import load_file
 
 from pipelines.errors import ConfigError
-from pipelines.micro_batches import cut
-from pipelines.ranks import Ranks, launched_ranks
+from pipelines.interrupts import interrupts_deferred
+from pipelines.ranks import Ranks, launched_ranks, second_signal_heeded
 from pipelines.recipes import recipe_from_table
+from pipelines.runlog import RunLog
+from pipelines.train import _memory_for_photos, _open
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
@@ -41,13 +44,11 @@ def test_all_processes_end_with_the_same_parameters(folder: Path) -> None:
         torch.testing.assert_close(second[name], tensor, rtol=0, atol=0)
 
 
-def test_gradients_are_the_mean_of_those_of_the_shares(folder: Path) -> None:
-    alone, shares = Ranks(device=CPU), cut(two_ranks.random_batch(), 2)
-    first, second = (two_ranks.gradients(share, alone) for share in shares)
+def test_gradients_are_those_of_the_whole_batch(folder: Path) -> None:
+    whole = two_ranks.gradients(two_ranks.random_batch(), Ranks(device=CPU))
     for rank in range(2):
         found = load_file(folder / f"gradients-{rank}.safetensors")
-        for name, gradient in found.items():
-            torch.testing.assert_close(gradient, (first[name] + second[name]) / 2)
+        torch.testing.assert_close(found, whole, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("batch_size", [2, 5])
@@ -63,6 +64,104 @@ def test_one_device_for_several_processes_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ConfigError, match="2 processes cannot share it; use --device cuda"):
         launched_ranks("cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("variables", "mistake"),
+    [
+        ({"WORLD_SIZE": "many", "RANK": "0"}, "WORLD_SIZE is 'many', which is no number"),
+        ({"WORLD_SIZE": "2", "RANK": "1"}, "LOCAL_RANK is not set"),
+    ],
+)
+def test_other_launchers_are_refused(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], mistake: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=f"{mistake}.* with torchrun"):
+        launched_ranks("cpu")
+
+
+def test_processes_find_out_whether_they_agree(folder: Path) -> None:
+    for rank in range(2):
+        assert json.loads((folder / f"agreed-{rank}.json").read_text()) == [True, False, False]
+
+
+class OneOfTwo(Ranks):
+    """The first of two processes, the other of which stands at iteration 0."""
+
+    def greatest(self, number: int) -> int:
+        return max(number, 0)
+
+
+def test_processes_that_find_different_states_are_refused(tmp_path: Path) -> None:
+    log, state = RunLog(tmp_path, {}), two_ranks.new_state()
+    log.open(resume=False)
+    state.iteration = 2
+    state.save(log.last)
+    ranks = OneOfTwo(device=CPU, count=2)
+    with pytest.raises(ConfigError, match=r"last: not all processes .* iteration 2; .*--out that"):
+        _open(log, two_ranks.new_state(), ranks, resume=True)
+
+
+def test_processes_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.train.free_memory", lambda: 1000)
+    assert _memory_for_photos(Ranks(device=CPU)) == 600
+    assert _memory_for_photos(OneOfTwo(device=CPU, count=8, local_count=4)) == 150
+
+
+def test_number_of_processes_cannot_change(tmp_path: Path) -> None:
+    RunLog(tmp_path, {"seed": 0}).open(resume=False)  # as versions did that knew only one
+    with pytest.raises(ConfigError, match=r"cannot resume, .* other values of processes"):
+        RunLog(tmp_path, {"seed": 0, "processes": 2}).open(resume=True)
+    RunLog(tmp_path, {"seed": 0, "processes": 1}).open(resume=True)
+
+
+WAITING = """
+import ctypes, signal
+from pipelines import ranks
+ranks.SAME_INTERRUPT = 0.5
+signal.signal(signal.SIGTERM, lambda *_: None)
+with ranks.second_signal_heeded():
+    mutex, lock = ctypes.create_string_buffer(64), ctypes.CDLL(None).pthread_mutex_lock
+    lock(mutex)
+    print("waiting", flush=True)
+    lock(mutex)  # for ever in foreign code, as those that wait for other processes
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_interrupt_that_is_raised_anew_after_saving_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipelines.ranks.SAME_INTERRUPT", 0.05)
+
+    def save_after_an_interrupt() -> None:
+        with second_signal_heeded(), interrupts_deferred():
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.2)
+
+    with pytest.raises(KeyboardInterrupt):
+        save_after_an_interrupt()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="waits for a mutex as Linux has them")
+def test_second_interrupt_ends_even_what_waits_in_foreign_code() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITING],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        for _ in range(2):  # the second one is taken for the first that torchrun passes on
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.1)
+        time.sleep(0.9)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 128 + signal.SIGTERM
 
 
 @pytest.mark.slow

@@ -214,6 +214,22 @@ def test_half_precision_state_survives_saving(tmp_path: Path) -> None:
     assert states[1].iteration == 1
 
 
+@pytest.mark.parametrize(("device", "kept"), [("cpu", 3), ("cuda", None)])
+def test_parts_of_batches_are_those_of_the_device(
+    tmp_path: Path, device: str, kept: int | None
+) -> None:
+    recipe = recipe_from_table({"iterations": 4, "size": 32}, where="test")
+    before, after = (
+        TrainState(torch.nn.Linear(2, 1), recipe, device=torch.device("cpu"), dtype=torch.float32)
+        for _ in range(2)
+    )
+    before.device = torch.device(device)
+    before.micro_batch = 3
+    before.save(tmp_path)
+    after.load(tmp_path)
+    assert after.micro_batch == kept
+
+
 def test_folder_of_another_run_is_refused(prepared: Path, tmp_path: Path, recipe: str) -> None:
     run = tmp_path / "run"
     train(options(prepared, run, recipe, iterations=2))

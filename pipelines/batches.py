@@ -130,7 +130,7 @@ class Draws(Dataset[Drawn]):
 
     def _held_by(self, device: torch.device) -> DevicePhotos | None:
         photos = [self._photos[index] for index in range(len(self._photos))]
-        if _fits(photos, device):
+        if fits_device(photos, device):
             try:
                 return DevicePhotos(photos, device)
             except Exception as error:
@@ -298,7 +298,7 @@ def _size(dataset: TrainingSet) -> int:
     return len(dataset.photos)
 
 
-def _fits(photos: list[TrainingPhoto], device: torch.device) -> bool:
+def fits_device(photos: list[TrainingPhoto], device: torch.device) -> bool:
     """Tell whether a GPU can hold photos beside the training, where it says what is free."""
     if device.type != "cuda":
         return True

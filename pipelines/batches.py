@@ -4,7 +4,6 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from itertools import accumulate, chain, pairwise
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import ConcatDataset, Dataset
 
 from pipelines.augmentation.photos import TrainingPhoto
 from pipelines.augmentation.plan import SamplePlan, plan_sample
@@ -25,19 +24,19 @@ from pipelines.augmentation.warp import (
     pictures_on_host,
     warp_on_host,
 )
+from pipelines.devices import is_out_of_memory
 from pipelines.inference import limit_threads
+from pipelines.readers import available_cores, read_ahead
 from pipelines.recipes import Recipe, Stage
+from pipelines.stored_photos import StoredPhotos
 from pipelines.trainingdata import TrainingSet
 
 CPU = torch.device("cpu")
 
 logger = logging.getLogger(__name__)
 
-READERS = 2
-"""Processes that read photos from stores that do not fit into memory."""
-
-BATCHES_AHEAD = 4
-"""Of each of these processes."""
+DEVICE_SHARE = 0.5
+"""Of the free memory of a GPU that photos may take; the training itself needs the rest."""
 
 
 class Drawn(NamedTuple):
@@ -46,6 +45,19 @@ class Drawn(NamedTuple):
     plans: list[SamplePlan]
     views: Views
     grounds: Tensor
+
+    def share(self) -> None:
+        """Move to memory that other processes reach."""
+        for plane in (*self.views, self.grounds):
+            plane.share_memory_()
+
+    def part(self, places: slice) -> "Drawn":
+        """Return what belongs to some of the samples."""
+        first, end = (
+            len(background_warps(self.plans[:place])) for place in (places.start, places.stop)
+        )
+        views = Views(*(plane[places] for plane in self.views))
+        return Drawn(self.plans[places], views, self.grounds[first:end])
 
 
 class Draws(Dataset[Drawn]):
@@ -79,7 +91,14 @@ class Draws(Dataset[Drawn]):
         self._recipe = recipe
         self._seed = seed
         self._share = share
+        self._keep_photos_of_a_batch(distinct)
+        self._warn_of_missing_backgrounds()
         self._on_device = None if device.type == "cpu" else self._held_by(device)
+
+    @property
+    def on_device(self) -> bool:
+        """Whether a GPU holds the photos."""
+        return self._on_device is not None
 
     def __getitem__(self, iteration: int) -> Drawn:
         """Draw this process's share of the batch of an iteration, counted from 0."""
@@ -111,11 +130,29 @@ class Draws(Dataset[Drawn]):
 
     def _held_by(self, device: torch.device) -> DevicePhotos | None:
         photos = [self._photos[index] for index in range(len(self._photos))]
-        try:
-            return DevicePhotos(photos, device)
-        except torch.OutOfMemoryError:
-            logger.info("%s: cannot hold the photos too; the CPU makes views of them", device)
-            return None
+        if fits_device(photos, device):
+            try:
+                return DevicePhotos(photos, device)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+        logger.info("%s: cannot hold the photos too; the CPU makes views of them", device)
+        return None
+
+    def _keep_photos_of_a_batch(self, datasets: list[TrainingSet]) -> None:
+        largest = max(stage.batch_size for stage in self._recipe.stages)
+        for each in datasets:
+            if isinstance(each.photos, StoredPhotos):
+                # Every sample may have a photo of its own as background.
+                each.photos.kept = 2 * -(-largest // self._share[1])
+
+    def _warn_of_missing_backgrounds(self) -> None:
+        replaced = any(stage.augmentation.background > 0 for stage in self._recipe.stages)
+        if replaced and not self._backgrounds:
+            logger.warning(
+                "none of the training photos shows nobody, so that all other backgrounds are made "
+                "textures; name a dataset of photos without people too, with black masks"
+            )
 
     def _plans(self, iteration: int, places: range, *, height: int, width: int) -> list[SamplePlan]:
         stage, position = self._recipe.stage_at(iteration)
@@ -182,16 +219,23 @@ class BatchSource:
         self._draws = Draws(datasets, recipe, seed=seed, device=place, share=share)
         self._iterations = recipe.iterations
         self._device = device
-        self._threads = torch.get_num_threads() if device.type == "cpu" else 1
+        # Processes that share the batches share the cores, too.
+        self._cores = max(1, available_cores() // share[1])
+        self._threads = self._thread_count()
         self._executor = ThreadPoolExecutor(
             self._threads, "batch", initializer=limit_threads, initargs=(1,)
         )
 
     def batches(self, first: int) -> Iterator[Batch]:
-        """Yield the batches from iteration `first` to the end."""
+        """Yield the batches from iteration `first` to the end.
+
+        Raises:
+            StoreError: A photo that memory does not hold cannot be read.
+            BanetError: A process that reads photos is gone.
+        """
         iterations = range(first, self._iterations)
         if not self._resident:
-            return map(self._render, self._streamed(iterations))
+            return self._streamed(iterations)
         if self._device.type == "cpu":
             # Not ahead of the training step, which would wait for a core that is busy with this.
             return map(self.batch, iterations)
@@ -199,40 +243,46 @@ class BatchSource:
 
     def batch(self, iteration: int) -> Batch:
         """Make the batch of one iteration, counted from 0, in as many threads as compute."""
+        return _joined_results(self._submitted(iteration))
+
+    def _thread_count(self) -> int:
+        """Return how many threads share the work on a batch that falls to this process."""
+        if self._device.type == "cpu":
+            return torch.get_num_threads()
+        host_warps = self._resident and not self._draws.on_device
+        return self._cores if host_warps else 1
+
+    def _submitted(self, iteration: int) -> list[Future[Batch]]:
         places = self._draws.places(iteration)
-        ends = [len(places) * part // self._threads for part in range(self._threads + 1)]
-        parts = [places[start:end] for start, end in pairwise(ends) if start < end]
-        return joined(list(self._executor.map(partial(self._part, iteration), parts)))
+        return [
+            self._executor.submit(self._part, iteration, places[part])
+            for part in self._parts(len(places))
+        ]
+
+    def _parts(self, count: int) -> list[slice]:
+        """Divide samples among the threads."""
+        ends = [count * part // self._threads for part in range(self._threads + 1)]
+        return [slice(start, end) for start, end in pairwise(ends) if start < end]
 
     def _part(self, iteration: int, places: range) -> Batch:
         return self._render(self._draws.draw(iteration, places))
 
     def _ahead(self, iterations: range) -> Iterator[Batch]:
         """Make each batch while the device trains on the last."""
-        ahead: deque[Future[Batch]] = deque()
+        ahead: deque[list[Future[Batch]]] = deque()
         for iteration in iterations:
-            ahead.append(
-                self._executor.submit(self._part, iteration, self._draws.places(iteration))
-            )
+            ahead.append(self._submitted(iteration))
             if len(ahead) > 1:
-                yield ahead.popleft().result()
+                yield _joined_results(ahead.popleft())
         while ahead:
-            yield ahead.popleft().result()
+            yield _joined_results(ahead.popleft())
 
-    def _streamed(self, iterations: range) -> Iterator[Drawn]:
+    def _streamed(self, iterations: range) -> Iterator[Batch]:
         """Let other processes read photos and draw batches."""
-        return iter(
-            DataLoader(
-                self._draws,
-                sampler=iterations,
-                batch_size=None,
-                num_workers=READERS,
-                worker_init_fn=_limit_reader,
-                # Threads of zarr and torch do not survive a fork.
-                multiprocessing_context="spawn",
-                prefetch_factor=BATCHES_AHEAD,
-            )
-        )
+        for drawn in read_ahead(self._draws, iterations, cores=self._cores):
+            # In the same threads as batches of photos in memory, for the same rounding.
+            parts = [drawn.part(part) for part in self._parts(len(drawn.plans))]
+            yield joined(list(self._executor.map(self._render, parts)))
 
     def _render(self, drawn: Drawn) -> Batch:
         """Do the device's part."""
@@ -240,9 +290,20 @@ class BatchSource:
         return render(drawn.plans, views, moved(drawn.grounds, self._device))
 
 
+def _joined_results(parts: list[Future[Batch]]) -> Batch:
+    return joined([part.result() for part in parts])
+
+
 def _size(dataset: TrainingSet) -> int:
     return len(dataset.photos)
 
 
-def _limit_reader(_worker: int) -> None:
-    limit_threads(1)
+def fits_device(photos: list[TrainingPhoto], device: torch.device) -> bool:
+    """Tell whether a GPU can hold photos beside the training, where it says what is free."""
+    if device.type != "cuda":
+        return True
+    sizes = [[level.distance.shape for level in photo.levels] for photo in photos]
+    # Of each level, 5 planes of the greatest height and width.
+    frames = np.max(sizes, axis=0).prod(axis=1)
+    free, _ = torch.cuda.mem_get_info(device)
+    return 5 * len(photos) * int(frames.sum()) <= DEVICE_SHARE * free

@@ -10,9 +10,6 @@ from pipelines.augmentation.photos import TrainingPhoto, training_photo
 from pipelines.face_prior import Face
 from pipelines.store import Store, open_store
 
-KEPT = 64
-"""Photos of the last batches that stay in memory: each is asked for more than once."""
-
 BYTES_PER_PIXEL = 7
 """Of a photo with mask, distance and all smaller sizes: 5 bytes and a third more."""
 
@@ -26,6 +23,9 @@ class StoredPhotos(Sequence[TrainingPhoto]):
         store: Holds the photos.
         indices: Of the photos in the store.
         faces: One for each photo, None where it is not known.
+
+    Attributes:
+        kept: How many of the last photos stay in memory: a batch asks for each more than once.
     """
 
     def __init__(self, store: Store, indices: list[int], faces: Sequence[Face | None]) -> None:
@@ -33,6 +33,7 @@ class StoredPhotos(Sequence[TrainingPhoto]):
         self._store: Store | None = store
         self._indices = indices
         self._faces = faces
+        self.kept = 0
         self._kept: OrderedDict[int, TrainingPhoto] = OrderedDict()
 
     def __len__(self) -> int:
@@ -46,13 +47,11 @@ class StoredPhotos(Sequence[TrainingPhoto]):
         """Read a photo."""
         if isinstance(position, slice):
             return [self[index] for index in range(len(self))[position]]
-        if position in self._kept:
-            self._kept.move_to_end(position)
-        else:
-            self._kept[position] = self._read(range(len(self))[position])
-            if len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        return self._kept[position]
+        photo = self._kept.pop(position, None) or self._read(range(len(self))[position])
+        self._kept[position] = photo
+        while len(self._kept) > self.kept:
+            self._kept.popitem(last=False)
+        return photo
 
     def __iter__(self) -> Iterator[TrainingPhoto]:
         return map(self._read, range(len(self)))

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -19,6 +19,9 @@ from pipelines.stored_photos import StoredPhotos
 
 SHARE = 0.6
 """Of the free memory that training photos may take; the training itself needs the rest."""
+
+LABELLED_PIXEL = 4
+"""Bytes of a pixel of a photo for validation: RGB and mask."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +50,10 @@ class TrainingSet:
     Attributes:
         photos: With faces if they were asked for; held in memory, or read when they are needed.
         empty: Positions of those that show nobody.
-        size: Bytes of memory that they take.
     """
 
     photos: Sequence[TrainingPhoto]
     empty: Sequence[int]
-    size: int = 0
 
     @property
     def resident(self) -> bool:
@@ -86,24 +87,25 @@ def load_training_data(
     Args:
         paths: Of the stores; one may be named twice.
         faces: Whether the network takes a face prior.
-        memory: Bytes that training photos may take; None for `SHARE` of what is free. A store
-            that does not fit beside those before it is read while the network is trained.
+        memory: Bytes that training photos may take; None for `SHARE` of what is free beside those
+            for validation. If they do not all fit, all are read while the network is trained:
+            those that were held would be held by every process that reads.
 
     Raises:
         StoreError: A store cannot be read.
         InputError: A store has no training or no validation samples, or a photo that one store
             trains on is one that another validates with.
     """
+    # One that is named in two ways is one all the same.
+    spellings: dict[Path, Path] = {}
+    paths = [spellings.setdefault(path.resolve(), path) for path in paths]
     stores = {path: open_store(path) for path in paths}
     for store in stores.values():
         _require_splits(store)
     _refuse_leaks(stores)
     names = _names(list(stores))
-    memory = round(SHARE * free_memory()) if memory is None else memory
-    sets = {}
-    for path, store in stores.items():
-        sets[path] = _training_set(store, faces=faces, memory=memory)
-        memory -= sets[path].size
+    memory = _memory_for_photos(stores.values()) if memory is None else memory
+    sets = _training_sets(stores, faces=faces, memory=memory)
     texts = [store.attributes["licence"] for store in stores.values()]
     return TrainingData(
         training=[sets[path] for path in paths],
@@ -138,9 +140,29 @@ def _refuse_leaks(stores: dict[Path, Store]) -> None:
 
 
 def _names(paths: list[Path]) -> dict[Path, str]:
-    """Name datasets by their stem where that tells them apart, else by their path."""
+    """Name datasets by their stem where that tells them apart, else by the end of their path.
+
+    Never by the whole path: names go wherever the weights go.
+    """
     stems = Counter(path.stem for path in paths)
-    return {path: path.stem if stems[path.stem] == 1 else str(path) for path in paths}
+    return {
+        path: path.stem if stems[path.stem] == 1 else _distinct_end(path, paths) for path in paths
+    }
+
+
+def _distinct_end(path: Path, paths: list[Path]) -> str:
+    """Return as many of the last parts of a path as no other one ends with."""
+    # Without the root, so that even all parts are no absolute path.
+    parts, *others = (each.resolve().parts[1:] for each in (path, *set(paths) - {path}))
+    count = 1
+    while count < len(parts) and any(parts[-count:] == other[-count:] for other in others):
+        count += 1
+    return "/".join(parts[-count:])
+
+
+def _memory_for_photos(stores: Iterable[Store]) -> int:
+    validation = sum(store.pixels(store.indices("val")) for store in stores) * LABELLED_PIXEL
+    return round(SHARE * (free_memory() - validation))
 
 
 def _labelled_photos(store: Store, split: str, *, faces: bool) -> Photos:
@@ -156,20 +178,28 @@ def _faces(store: Store, split: str, *, wanted: bool) -> list[Face | None]:
     return known_faces(store, indices, split=split) if wanted else [None] * len(indices)
 
 
-def _training_set(store: Store, *, faces: bool, memory: int) -> TrainingSet:
-    indices = store.indices("train")
-    photos = StoredPhotos(store, indices, _faces(store, "train", wanted=faces))
-    if photos.size > memory:
-        logger.info(
-            "%s: %d photos take %.1f GB, which memory does not hold; they are read as needed",
-            store.path,
-            len(photos),
-            photos.size / 1e9,
-        )
-        return TrainingSet(photos, photos.empty())
-    resident = list(photos)
-    empty = [position for position, photo in enumerate(resident) if photo.empty]
-    return TrainingSet(resident, empty, size=photos.size)
+def _training_sets(
+    stores: dict[Path, Store], *, faces: bool, memory: int
+) -> dict[Path, TrainingSet]:
+    photos = {
+        path: StoredPhotos(store, store.indices("train"), _faces(store, "train", wanted=faces))
+        for path, store in stores.items()
+    }
+    size = sum(each.size for each in photos.values())
+    if size <= memory:
+        return {path: _resident(each) for path, each in photos.items()}
+    logger.info(
+        "%d photos take %.1f GB, which memory does not hold; they are read as needed",
+        sum(map(len, photos.values())),
+        size / 1e9,
+    )
+    return {path: TrainingSet(each, each.empty()) for path, each in photos.items()}
+
+
+def _resident(photos: StoredPhotos) -> TrainingSet:
+    held = list(photos)
+    empty = [position for position, photo in enumerate(held) if photo.empty]
+    return TrainingSet(held, empty)
 
 
 def _facts(store: Store, weight: int) -> dict[str, Any]:

@@ -1,18 +1,33 @@
-from collections.abc import Callable
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import streamed_training
 import torch
+from PIL import Image
 from views import prepared as prepared_photo
 
+from pipelines import trainingdata
 from pipelines.augmentation.framing import draw_framing
 from pipelines.augmentation.render import Batch, joined
 from pipelines.augmentation.settings import Augmentation
 from pipelines.augmentation.warp import DevicePhotos, Warp, warp_on_host
-from pipelines.batches import BatchSource
+from pipelines.batches import DEVICE_SHARE, BatchSource, Draws, fits_device
+from pipelines.errors import BanetError, StoreError
+from pipelines.prepare import PrepareOptions, prepare
 from pipelines.recipes import Recipe, recipe_from_table
-from pipelines.trainingdata import TrainingSet, load_training_data
+from pipelines.store import Store, open_store
+from pipelines.stored_photos import StoredPhotos
+from pipelines.trainingdata import SHARE, TrainingSet, load_training_data
 
 CPU = torch.device("cpu")
 
@@ -104,17 +119,153 @@ def test_every_epoch_shows_every_photo_once() -> None:
     assert seen[0] != seen[2]
 
 
-def test_store_that_memory_does_not_hold_gives_the_same_batches(prepared: Path) -> None:
-    resident = load_training_data([prepared])
-    streamed = load_training_data([prepared], memory=0)
-    assert [each.resident for each in resident.training + streamed.training] == [True, False]
-    recipe = recipe_of()
+def size_of(path: Path) -> int:
+    store = open_store(path)
+    return StoredPhotos(store, store.indices("train"), []).size
+
+
+@pytest.fixture
+def store_of_nobody(tmp_path: Path, write_pairs_to: Callable[[Path, int], None]) -> Path:
+    """Six photos without people, five of them for training."""
+    source, dataset = tmp_path / "nobody", tmp_path / "nobody.zarr"
+    write_pairs_to(source, 30)
+    for number in range(24):
+        for folder in ("images", "masks"):
+            (source / folder / f"{number:02d}.png").unlink()
+    for path in (source / "masks").iterdir():
+        Image.new("L", (90, 120)).save(path)
+    options = PrepareOptions(
+        source=source, dataset=dataset, size=64, split=(0.8, 0.2, 0.0), workers=0
+    )
+    prepare(options)
+    return dataset
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Let torch compute in two threads, as it does wherever there are as many cores."""
+    earlier = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(earlier)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_stores_that_memory_does_not_hold_give_the_same_batches(
+    prepared: Path, store_of_nobody: Path
+) -> None:
+    stores = [prepared, store_of_nobody]
+    resident = load_training_data(stores)
+    each_size = [size_of(path) for path in stores]
+    streamed = load_training_data(stores, memory=sum(each_size) - 1)
+    assert max(each_size) < sum(each_size) - 1
+    assert [each.resident for each in resident.training] == [True, True]
+    assert [each.resident for each in streamed.training] == [False, False]
+    recipe = recipe_of(batch_size=5)
     pairs = zip(
         BatchSource(resident.training, recipe, seed=3, device=CPU).batches(1),
         BatchSource(streamed.training, recipe, seed=3, device=CPU).batches(1),
         strict=True,
     )
     assert all(same(*pair) for pair in pairs)
+
+
+def test_photos_of_a_batch_are_read_once(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    data = load_training_data([prepared], memory=0)
+    draws = Draws(data.training, recipe_of(batch_size=8), seed=0, device=CPU, share=(0, 1))
+    photos = Store.photos
+    monkeypatch.setattr(
+        Store, "photos", lambda store, each: read.append(each) or photos(store, each)
+    )
+    draws[0]
+    assert len(read) == 8
+
+
+def test_validation_photos_leave_less_memory(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = load_training_data([prepared])
+    needed = size_of(prepared)
+    judged = sum(each.photo.nbytes + each.mask.nbytes for each in data.validation["pairs"])
+    for free, resident in ((needed / SHARE + judged + 9, True), (needed / SHARE, False)):
+        monkeypatch.setattr(trainingdata, "free_memory", lambda free=free: round(free))
+        assert load_training_data([prepared]).training[0].resident is resident
+
+
+def test_damaged_photo_is_told_in_one_sentence(prepared: Path, tmp_path: Path) -> None:
+    dataset = Path(shutil.copytree(prepared, tmp_path / "damaged.zarr"))
+    data = load_training_data([dataset], memory=0)
+    shard = dataset / "image/c/0/0/0/0"
+    content = bytearray(shard.read_bytes())
+    content[: len(content) // 2] = bytes(len(content) // 2)
+    shard.write_bytes(content)
+    batches = BatchSource(data.training, recipe_of(), seed=0, device=CPU).batches(0)
+    with pytest.raises(StoreError, match=r"^.*damaged.zarr: 'image' is damaged \(.*--force$"):
+        list(batches)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
+def test_reader_that_is_killed_is_told_in_one_sentence(prepared: Path) -> None:
+    data, recipe = load_training_data([prepared], memory=0), recipe_of(iterations=1000)
+    batches = BatchSource(data.training, recipe, seed=0, device=CPU).batches(0)
+    next(batches)
+    for reader in multiprocessing.active_children():
+        os.kill(reader.pid, signal.SIGKILL)
+    with pytest.raises(BanetError, match=r"a process that reads photos is gone .* --shm-size 4g"):
+        list(batches)
+
+
+@pytest.mark.parametrize("background", [0.0, 0.5])
+def test_lack_of_backgrounds_is_told(
+    prepared: Path, caplog: pytest.LogCaptureFixture, background: float
+) -> None:
+    data = load_training_data([prepared])
+    recipe = recipe_of(augmentation={"background": background})
+    BatchSource(data.training, recipe, seed=0, device=CPU)
+    told = [each.message for each in caplog.records if each.levelname == "WARNING"]
+    assert len(told) == (background > 0)
+    assert all("name a dataset of photos without people" in message for message in told)
+
+
+def test_gpu_without_room_leaves_photos_to_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = np.zeros((32, 32), np.uint8)
+    photos = [prepared_photo(np.zeros((32, 32, 3), np.uint8), mask)] * 3
+    needed = 3 * 5 * (32**2 + 16**2 + 8**2 + 4**2 + 2**2 + 1)
+    for free, fits in ((needed / DEVICE_SHARE, True), (needed / DEVICE_SHARE - 1, False)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device, free=free: (free, free))
+        assert fits_device(photos, torch.device("cuda")) is fits
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups to signal")
+@pytest.mark.parametrize(("sent", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("early", [False, True])
+def test_interrupt_of_all_processes_lets_the_first_save(
+    prepared: Path, tmp_path: Path, sent: signal.Signals, exit_code: int, *, early: bool
+) -> None:
+    run = tmp_path / "run"
+    arguments = ["train", str(prepared), "--out", str(run), "--iterations", "100000"]
+    arguments += ["--batch-size", "4", "--size", "32", "--device", "cpu", "--precision", "fp32"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(
+        [sys.executable, streamed_training.__file__, *arguments],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        # The state is saved before the readers start, the metrics when they have been at work.
+        awaited = run / ("last" if early else "metrics.jsonl")
+        while process.poll() is None and not awaited.exists():
+            time.sleep(0.02)
+        time.sleep(1 if early else 0)
+        os.killpg(process.pid, sent)
+        messages = process.communicate(timeout=120)[1]
+    assert process.returncode == exit_code, messages
+    assert "which memory does not hold; they are read as needed" in messages
+    assert re.search(r"saved at iteration \d+; add --resume to go on from there", messages)
+    assert "Traceback" not in messages
 
 
 @pytest.mark.parametrize("replaced", [False, True])

@@ -309,7 +309,8 @@ def test_dataset_named_twice_counts_twice_and_is_judged_once(prepared: Path) -> 
 def test_datasets_of_one_name_are_told_apart(prepared: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(prepared, tmp_path / prepared.name))
     data = load_training_data([prepared, other])
-    assert data.validation.keys() == {str(prepared), str(other)}
+    ends = {f"{path.parent.name}/{path.name}" for path in (prepared, other)}
+    assert data.validation.keys() == data.facts.keys() == ends
 
 
 def test_recipe_for_more_datasets_than_named_is_refused(prepared: Path, tmp_path: Path) -> None:

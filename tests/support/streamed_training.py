@@ -1,0 +1,13 @@
+"""The command line where memory holds no photos for training, so that they are read as needed."""
+
+from banet_cli.app import main
+from pipelines import trainingdata
+
+
+def no_memory() -> int:
+    return 0
+
+
+if __name__ == "__main__":
+    trainingdata.free_memory = no_memory
+    main()

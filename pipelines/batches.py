@@ -158,7 +158,8 @@ class Draws(Dataset[Drawn]):
         stage, position = self._recipe.stage_at(iteration)
         pool = self._pool(stage)
         first = position * stage.batch_size
-        # A generator of its own for each sample, so that none depends on its neighbours.
+        # A generator of its own for each sample, so that none depends on its neighbours; from 1,
+        # because numpy takes a trailing 0 for nothing, which the batch draws from.
         return [
             plan_sample(
                 pool[index],
@@ -167,7 +168,7 @@ class Draws(Dataset[Drawn]):
                 height=height,
                 width=width,
                 augmentation=stage.augmentation,
-                rng=np.random.default_rng((self._seed, iteration, place)),
+                rng=np.random.default_rng((self._seed, iteration, place + 1)),
             )
             for place, index in zip(
                 places, self._indices(len(pool), [first + place for place in places]), strict=True

@@ -116,10 +116,14 @@ def _prepare_reader(_number: int) -> None:
 def _loss_explained() -> Iterator[None]:
     try:
         yield
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error) or "Traceback" in str(error):
+    except (RuntimeError, ConnectionError, EOFError, FileNotFoundError) as error:
+        # Anything but a RuntimeError is a batch that cannot be fetched from a reader any more.
+        words = str(error)
+        unexpected = isinstance(error, RuntimeError) and not words.startswith("DataLoader worker")
+        if unexpected or "Original Traceback" in words:  # a bug, which is to be told as one
             raise
+        reason = words.partition("\n")[0].rstrip(". ") or type(error).__name__
         raise BanetError(
-            f"a process that reads photos is gone ({str(error).splitlines()[0].rstrip('. ')}), "
-            f"perhaps because the system ended it for want of memory; {_ADVICE}"
+            f"a process that reads photos is gone ({reason}), perhaps because the system ended it "
+            f"for want of memory; {_ADVICE}"
         ) from error

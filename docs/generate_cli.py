@@ -29,7 +29,7 @@ EXIT_CODES = """\
 | 3 | the run finished, but some inputs failed; each is listed with its reason |
 | 4 | the requested device is not available |
 | 5 | another run is writing to the same place |
-| 130, 143 | interrupted (SIGINT, SIGTERM); the same command goes on from there, `banet train` with `--resume` |
+| 130, 143 | SIGINT, SIGTERM; the same command goes on from there, `banet train` with `--resume` |
 """
 
 

@@ -28,7 +28,7 @@ from pipelines.ranks import Ranks, launched_ranks
 from pipelines.recipes import MINIMUM_BATCH, Recipe, load_recipe
 from pipelines.runlog import RunLog
 from pipelines.trainer import Trainer
-from pipelines.trainingdata import SHARE, TrainingData, load_training_data
+from pipelines.trainingdata import TrainingData, load_training_data
 from pipelines.trainstate import TrainState
 
 logger = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ def _train(options: TrainOptions, recipe: Recipe, ranks: Ranks, progress: Progre
     data = load_training_data(
         options.datasets,
         faces=MODELS[options.model].face_prior,
-        memory=_memory_for_photos(ranks),
+        free=_free_memory(ranks),
     )
     state = TrainState(ranks.prepared(network), recipe, device=ranks.device, dtype=dtype)
     config = {
@@ -235,11 +235,11 @@ def _refuse_separate_folders(log: RunLog, state: TrainState, ranks: Ranks) -> No
         )
 
 
-def _memory_for_photos(ranks: Ranks) -> int:
-    """Return the bytes that this process may fill with photos, as those beside it do."""
-    memory = round(SHARE * free_memory() / ranks.local_count)
+def _free_memory(ranks: Ranks) -> int:
+    """Return this process's part of the bytes that are free on its machine."""
+    free = free_memory()
     ranks.wait()  # until all have seen what is free before any of them takes of it
-    return memory
+    return free // ranks.local_count
 
 
 def _info(

@@ -80,7 +80,11 @@ class TrainingData:
 
 
 def load_training_data(
-    paths: Sequence[Path], *, faces: bool = False, memory: int | None = None
+    paths: Sequence[Path],
+    *,
+    faces: bool = False,
+    memory: int | None = None,
+    free: int | None = None,
 ) -> TrainingData:
     """Read the training and validation splits of stores.
 
@@ -90,6 +94,7 @@ def load_training_data(
         memory: Bytes that training photos may take; None for `SHARE` of what is free beside those
             for validation. If they do not all fit, all are read while the network is trained:
             those that were held would be held by every process that reads.
+        free: Bytes of memory that are there for this process; None for all that is free.
 
     Raises:
         StoreError: A store cannot be read.
@@ -104,7 +109,8 @@ def load_training_data(
         _require_splits(store)
     _refuse_leaks(stores)
     names = _names(list(stores))
-    memory = _memory_for_photos(stores.values()) if memory is None else memory
+    if memory is None:
+        memory = _memory_for_photos(stores.values(), free_memory() if free is None else free)
     sets = _training_sets(stores, faces=faces, memory=memory)
     texts = [store.attributes["licence"] for store in stores.values()]
     return TrainingData(
@@ -160,9 +166,9 @@ def _distinct_end(path: Path, paths: list[Path]) -> str:
     return "/".join(parts[-count:])
 
 
-def _memory_for_photos(stores: Iterable[Store]) -> int:
+def _memory_for_photos(stores: Iterable[Store], free: int) -> int:
     validation = sum(store.pixels(store.indices("val")) for store in stores) * LABELLED_PIXEL
-    return round(SHARE * (free_memory() - validation))
+    return round(SHARE * (free - validation))
 
 
 def _labelled_photos(store: Store, split: str, *, faces: bool) -> Photos:

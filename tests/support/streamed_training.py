@@ -1,7 +1,7 @@
 """The command line where memory holds no photos for training, so that they are read as needed."""
 
 from banet_cli.app import main
-from pipelines import trainingdata
+from pipelines import train
 
 
 def no_memory() -> int:
@@ -9,5 +9,5 @@ def no_memory() -> int:
 
 
 if __name__ == "__main__":
-    trainingdata.free_memory = no_memory
+    train.free_memory = no_memory
     main()

@@ -16,7 +16,7 @@ from pipelines.interrupts import interrupts_deferred
 from pipelines.ranks import Ranks, launched_ranks, second_signal_heeded
 from pipelines.recipes import recipe_from_table
 from pipelines.runlog import RunLog
-from pipelines.train import _memory_for_photos, _open
+from pipelines.train import _free_memory, _open
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
@@ -106,8 +106,8 @@ def test_processes_that_find_different_states_are_refused(tmp_path: Path) -> Non
 
 def test_processes_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipelines.train.free_memory", lambda: 1000)
-    assert _memory_for_photos(Ranks(device=CPU)) == 600
-    assert _memory_for_photos(OneOfTwo(device=CPU, count=8, local_count=4)) == 150
+    assert _free_memory(Ranks(device=CPU)) == 1000
+    assert _free_memory(OneOfTwo(device=CPU, count=8, local_count=4)) == 250
 
 
 def test_number_of_processes_cannot_change(tmp_path: Path) -> None:

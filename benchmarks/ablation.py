@@ -31,6 +31,7 @@ import torch
 import typer
 from ablation_rows import ROWS, change_to_base, row_recipe
 from ablation_scores import ablation_scores
+from entry import run_app
 from result_files import items, photos_sha256, sha256_of, write_result
 from robustness_figures import Robustness
 from robustness_scores import robustness
@@ -39,7 +40,7 @@ from web_portraits import PHOTOS
 
 from pipelines.devices import resolve_device
 from pipelines.engines import load_network
-from pipelines.errors import BanetError, ConfigError, LockedError
+from pipelines.errors import ConfigError, LockedError
 from pipelines.images import write_atomically
 from pipelines.inference import limit_threads
 from pipelines.info import versions
@@ -51,7 +52,6 @@ from pipelines.train import TrainOptions, TrainSummary, train
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "ablation"
 DOCUMENT = HERE.parent / "docs" / "training.md"
-INTERRUPTED = 130
 
 logger = logging.getLogger("ablation")
 app = typer.Typer(add_completion=False, help="The ablation of augmentations and recipe steps.")
@@ -132,18 +132,8 @@ def render() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; a mistake becomes a sentence."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        return app(args=arguments, standalone_mode=False) or 0
-    except BanetError as error:
-        logger.error("%s", error)  # noqa: TRY400 - the sentence is the message
-        return 1
-    except typer.Abort:
-        logger.warning("stopped; the same command goes on from there")
-        return INTERRUPTED
-    except typer.Exit as error:
-        return error.exit_code
+    """Run a command and return its exit code."""
+    return run_app(app, arguments)
 
 
 def _trials(

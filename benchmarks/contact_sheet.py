@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from held_out import LabelledPhoto
+from held_out import HeldOutPhoto
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -47,7 +47,7 @@ class Entry:
         portrait_iou: A fraction of 1.
     """
 
-    sample: LabelledPhoto
+    sample: HeldOutPhoto
     probability: NDArray[np.float32]
     portrait_iou: float
 

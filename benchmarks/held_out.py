@@ -9,7 +9,7 @@ from pipelines.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelledPhoto:
+class HeldOutPhoto:
     """A photo with the mask of its people.
 
     Attributes:
@@ -27,10 +27,10 @@ class LabelledPhoto:
     mask: Pixels
 
 
-def labelled_photos(store: Store, indices: list[int]) -> Iterator[LabelledPhoto]:
+def held_out_photos(store: Store, indices: list[int]) -> Iterator[HeldOutPhoto]:
     """Yield samples of a store, without the padding of frames."""
     for index, (name, photo, mask) in zip(indices, store.photos(indices), strict=True):
-        yield LabelledPhoto(dataset=store.path.stem, index=index, name=name, photo=photo, mask=mask)
+        yield HeldOutPhoto(dataset=store.path.stem, index=index, name=name, photo=photo, mask=mask)
 
 
 def grounds(nobody: Store, split: str) -> list[Pixels]:

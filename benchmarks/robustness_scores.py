@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import torch
 from changes import CHANGES, PLAIN
-from held_out import LabelledPhoto, grounds, labelled_photos
+from held_out import HeldOutPhoto, grounds, held_out_photos
 from numpy.typing import NDArray
 from robustness_figures import (
     HALF_PERCENT,
@@ -115,7 +115,7 @@ def change_scores(
     progress.start(f"{store.path.stem}, changed", len(indices))
     rows: list[list[float]] = []
     plain: list[PhotoIou] = []
-    for number, sample in enumerate(labelled_photos(store, indices)):
+    for number, sample in enumerate(held_out_photos(store, indices)):
         background = backgrounds[number % len(backgrounds)]
         rows.append(_ious_under_changes(predict, sample, background))
         plain.append(_photo_iou(sample, rows[-1][list(CHANGES).index(PLAIN)]))
@@ -176,12 +176,12 @@ def overlap_of(probability: NDArray[np.float32], mask: Pixels) -> Overlap:
     return count_overlap(person, truth, torch.ones_like(truth))
 
 
-def _ious_under_changes(predict: Predict, sample: LabelledPhoto, background: Pixels) -> list[float]:
+def _ious_under_changes(predict: Predict, sample: HeldOutPhoto, background: Pixels) -> list[float]:
     changed = (change(sample.photo, sample.mask, background) for change in CHANGES.values())
     return [float(portrait_iou(overlap_of(predict(photo), mask))) for photo, mask in changed]
 
 
-def _photo_iou(sample: LabelledPhoto, iou: float) -> PhotoIou:
+def _photo_iou(sample: HeldOutPhoto, iou: float) -> PhotoIou:
     return PhotoIou(dataset=sample.dataset, index=sample.index, name=sample.name, portrait_iou=iou)
 
 

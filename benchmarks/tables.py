@@ -24,12 +24,13 @@ from typing import Annotated, Any
 import torch
 import typer
 from cells import FRONTIER, TABLE_2, TABLE_3
+from entry import run_app
 from reproduction import render_document
 from result_files import items, photos_sha256, sha256_of, write_result
 
 from models import MODELS, build_model, count_parameters
 from pipelines.devices import resolve_device
-from pipelines.errors import BanetError, ConfigError, LockedError
+from pipelines.errors import ConfigError, LockedError
 from pipelines.evaluate import EvaluateOptions, evaluate
 from pipelines.images import write_atomically
 from pipelines.locks import exclusive
@@ -109,15 +110,8 @@ def render() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code; a mistake becomes a sentence."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    try:
-        return app(args=arguments, standalone_mode=False) or 0
-    except BanetError as error:
-        logger.error("%s", error)  # noqa: TRY400 - the sentence is the message
-        return 1
-    except typer.Exit as error:
-        return error.exit_code
+    """Run a command and return its exit code."""
+    return run_app(app, arguments)
 
 
 def _cells(models: str, seeds: str, budget: str) -> list[Cell]:

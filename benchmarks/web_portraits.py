@@ -8,7 +8,7 @@ from itertools import cycle
 
 import numpy as np
 from composition import compose, cut_out_person
-from held_out import LabelledPhoto, labelled_photos
+from held_out import HeldOutPhoto, held_out_photos
 
 from pipelines.errors import InputError
 from pipelines.evaluate import chosen_indices
@@ -74,12 +74,12 @@ def reframings(stores: Sequence[Store], split: str, *, count: int = PHOTOS) -> I
 
 def _people(
     stores: Sequence[Store], split: str, count: int, rng: np.random.Generator
-) -> Iterator[LabelledPhoto]:
+) -> Iterator[HeldOutPhoto]:
     """Yield photos of the stores in turn, each in random order, again from the first if need be."""
     orders = [cycle(rng.permutation(chosen_indices(store, split)).tolist()) for store in stores]
     for number in range(count):
         turn = number % len(stores)
-        (person,) = labelled_photos(stores[turn], [next(orders[turn])])
+        (person,) = held_out_photos(stores[turn], [next(orders[turn])])
         if not (person.mask >= PERSON_FROM).any():
             raise InputError(
                 f"{stores[turn].path}: {person.name} shows nobody; name photos without people "

@@ -21,10 +21,6 @@ PREVIEW_SIZE = 256
 _FREE_TO_CHANGE = frozenset({"resume", "device", "out"})
 
 
-_UNRECORDED = {"processes": 1}
-"""What is true of runs that were started before it was recorded."""
-
-
 class RunLog:
     """Writes what a run leaves behind.
 
@@ -118,12 +114,11 @@ class RunLog:
                 f"{self.folder}: holds a training run; add --resume to go on with it, or name "
                 "another folder with --out"
             )
-        recorded = tomllib.loads(self._config_path.read_text(encoding="utf-8"))
-        earlier, current = ({**_UNRECORDED, **config} for config in (recorded, self._config))
+        earlier = tomllib.loads(self._config_path.read_text(encoding="utf-8"))
         changed = [
             key
-            for key in sorted(earlier.keys() | current.keys())
-            if key not in _FREE_TO_CHANGE and earlier.get(key) != current.get(key)
+            for key in sorted(earlier.keys() | self._config.keys())
+            if key not in _FREE_TO_CHANGE and earlier.get(key) != self._config.get(key)
         ]
         if changed:
             raise ConfigError(

@@ -40,7 +40,7 @@ class LabelledPhoto(NamedTuple):
     face: Face | None = None
 
 
-Photos = list[LabelledPhoto]
+LabelledPhotos = list[LabelledPhoto]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ class TrainingData:
     """
 
     training: list[TrainingSet]
-    validation: dict[str, Photos]
+    validation: dict[str, LabelledPhotos]
     facts: dict[str, dict[str, Any]]
     licence: str
 
@@ -83,7 +83,6 @@ def load_training_data(
     paths: Sequence[Path],
     *,
     faces: bool = False,
-    memory: int | None = None,
     free: int | None = None,
 ) -> TrainingData:
     """Read the training and validation splits of stores.
@@ -91,10 +90,10 @@ def load_training_data(
     Args:
         paths: Of the stores; one may be named twice.
         faces: Whether the network takes a face prior.
-        memory: Bytes that training photos may take; None for `SHARE` of what is free beside those
-            for validation. If they do not all fit, all are read while the network is trained:
-            those that were held would be held by every process that reads.
-        free: Bytes of memory that are there for this process; None for all that is free.
+        free: Bytes of memory that are there for this process; None for all that is free. If the
+            training photos do not all fit into `SHARE` of what those for validation leave, all
+            are read while the network is trained: those that were held would be held by every
+            process that reads.
 
     Raises:
         StoreError: A store cannot be read.
@@ -109,8 +108,7 @@ def load_training_data(
         _require_splits(store)
     _refuse_leaks(stores)
     names = _names(list(stores))
-    if memory is None:
-        memory = _memory_for_photos(stores.values(), free_memory() if free is None else free)
+    memory = _memory_for_photos(stores.values(), free_memory() if free is None else free)
     sets = _training_sets(stores, faces=faces, memory=memory)
     texts = [store.attributes["licence"] for store in stores.values()]
     return TrainingData(
@@ -171,7 +169,7 @@ def _memory_for_photos(stores: Iterable[Store], free: int) -> int:
     return round(SHARE * (free - validation))
 
 
-def _labelled_photos(store: Store, split: str, *, faces: bool) -> Photos:
+def _labelled_photos(store: Store, split: str, *, faces: bool) -> LabelledPhotos:
     found = _faces(store, split, wanted=faces)
     return [
         LabelledPhoto(photo, mask, face)

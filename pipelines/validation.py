@@ -10,7 +10,7 @@ from pipelines.images import PERSON_FROM, Pixels
 from pipelines.inference import Segmenter
 from pipelines.runlog import PREVIEW_PHOTOS, RunLog
 from pipelines.scoring import score_mask, summarise
-from pipelines.trainingdata import Photos
+from pipelines.trainingdata import LabelledPhotos
 from pipelines.trainstate import TrainState
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,9 @@ class Validation:
             working size.
     """
 
-    def __init__(self, photos: dict[str, Photos], *, log: RunLog, info: WeightsInfo) -> None:
+    def __init__(
+        self, photos: dict[str, LabelledPhotos], *, log: RunLog, info: WeightsInfo
+    ) -> None:
         self._photos = photos
         self._log = log
         self._info = info
@@ -86,5 +88,5 @@ class Validation:
         ]
 
 
-def _show_somebody(photos: Photos) -> bool:
+def _show_somebody(photos: LabelledPhotos) -> bool:
     return any(mask.max() >= PERSON_FROM for _, mask, _ in photos)

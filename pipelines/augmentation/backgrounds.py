@@ -13,7 +13,7 @@ NEIGHBOURS = 5
 EPSILON = 1e-3
 
 
-def put_before(image: Tensor, mask: Tensor, core: Tensor, background: Tensor) -> Tensor:
+def replace_background(image: Tensor, mask: Tensor, core: Tensor, background: Tensor) -> Tensor:
     """Replace a background, without a seam of the old one.
 
     At the edge of a mask the photo mixes person and background. There the colours are those that

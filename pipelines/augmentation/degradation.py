@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from models.losses import LUMA_WEIGHTS
+
 NOISE_BANK = 2**22
 """Normal deviates that all noise is cut from; more for views of over half as many pixels."""
 
@@ -36,7 +38,7 @@ CHROMA_TABLE = (
 """Quantisation of chroma at quality 50 (ITU-T T.81, table K.2)."""
 
 TO_YCBCR = (
-    (0.299, 0.587, 0.114),
+    LUMA_WEIGHTS,
     (-0.168736, -0.331264, 0.5),
     (0.5, -0.418688, -0.081312),
 )

@@ -20,7 +20,7 @@ DISTANCE_STEPS = 4
 """Steps per pixel in which distances to the edge are kept: 8 bits reach 64 pixels far, and the
 widest boundary of Eq. 1 is 25 to either side at a size of 512."""
 
-FARTHEST = 255
+GREATEST_DISTANCE = 255
 """The greatest distance, which may be more than it says."""
 
 
@@ -115,11 +115,13 @@ def training_photo(
     off_edge = 255 - mask_edges(mask, canny=canny)
     away = cv2.distanceTransform(off_edge, cv2.DIST_L2, cv2.DIST_MASK_5)
     distance = (
-        (np.minimum(away, FARTHEST / DISTANCE_STEPS) * DISTANCE_STEPS).round().astype(np.uint8)
+        (np.minimum(away, GREATEST_DISTANCE / DISTANCE_STEPS) * DISTANCE_STEPS)
+        .round()
+        .astype(np.uint8)
     )
     top, bottom, left, right = person[0], person[-1], person[:, 0], person[:, -1]
     return TrainingPhoto(
-        levels=_pyramid(Level(np.dstack((photo, mask)), distance.round().astype(np.uint8))),
+        levels=_pyramid(Level(np.dstack((photo, mask)), distance)),
         box=person_box(mask),
         cut=Sides(*(bool(side.any()) for side in (left, top, right, bottom))),
         empty=not person.any(),

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from models.losses import luma
-from pipelines.augmentation.backgrounds import enlarge_grid, put_before
+from pipelines.augmentation.backgrounds import enlarge_grid, replace_background
 from pipelines.augmentation.degradation import blurred, compressed, noisy
-from pipelines.augmentation.photos import DISTANCE_STEPS, FARTHEST
+from pipelines.augmentation.photos import DISTANCE_STEPS, GREATEST_DISTANCE
 from pipelines.augmentation.plan import PhotoBackground, SamplePlan
 from pipelines.augmentation.warp import Views, Warp
 from pipelines.boundary import CANONICAL_SIZE
@@ -81,14 +81,14 @@ def render(
     """
     image = views.picture[:, :3].contiguous().float()
     mask = views.picture[:, 3:].contiguous().float() / 255
-    _replace_backgrounds(plans, image, mask, views.distance, grounds)
+    _replace_all_backgrounds(plans, image, mask, views.distance, grounds)
     image = _with_colours(plans, image)
     _degrade(plans, image)
     boundary = _boundary(plans, views)
     return Batch(image, mask, boundary, views.valid.float(), _priors(plans, mask))
 
 
-def _replace_backgrounds(
+def _replace_all_backgrounds(
     plans: Sequence[SamplePlan],
     image: Tensor,
     mask: Tensor,
@@ -108,8 +108,8 @@ def _replace_backgrounds(
             background = 255 * enlarge_grid(grid, height=height, width=width)
         # In pixels of the photo, and where it is shrunk in pixels of the view.
         rim = CONTAMINATED * max(1, 1 / plan.framing.scale) * DISTANCE_STEPS
-        core = (mask[place] > NEARLY_ONE) & (distance[place] > min(rim, FARTHEST - 1))
-        image[place] = put_before(image[place], mask[place], core, background)
+        core = (mask[place] > NEARLY_ONE) & (distance[place] > min(rim, GREATEST_DISTANCE - 1))
+        image[place] = replace_background(image[place], mask[place], core, background)
 
 
 def _with_colours(plans: Sequence[SamplePlan], image: Tensor) -> Tensor:
@@ -147,7 +147,9 @@ def _boundary(plans: Sequence[SamplePlan], views: Views) -> Tensor:
     canonical = share.new_tensor([plan.canonical_width for plan in plans])
     kernel_size = (share * canonical * (max(height, width) / CANONICAL_SIZE)).round().clamp_min(1)
     scales = share.new_tensor([plan.framing.scale for plan in plans])
-    reach = (kernel_size / 2 / scales * DISTANCE_STEPS).clamp_max(FARTHEST - 1).to(torch.uint8)
+    reach = (
+        (kernel_size / 2 / scales * DISTANCE_STEPS).clamp_max(GREATEST_DISTANCE - 1).to(torch.uint8)
+    )
     return ((views.distance <= reach[:, None, None, None]) & valid).float()
 
 

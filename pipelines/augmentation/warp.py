@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from pipelines.affine import AffineMap, apply, compose, invert, resizing
 from pipelines.augmentation.framing import Framing
-from pipelines.augmentation.photos import FARTHEST, Level, Photos, Sides, TrainingPhoto
+from pipelines.augmentation.photos import GREATEST_DISTANCE, Level, Photos, Sides, TrainingPhoto
 from pipelines.images import Pixels
 
 NO_SIDES = Sides(False, False, False, False)
@@ -24,6 +24,9 @@ FAR = 4096.0
 
 UNKNOWN, SHOWN, NOBODY = range(3)
 """What is known of a pixel of a view: nothing, what the photo shows, or that nobody is there."""
+
+DEVICE_SHARE = 0.5
+"""Of the free memory of a GPU that photos may take; the training itself needs the rest."""
 
 FRACTION_BITS = 4
 """Of the fixed-point coordinates that OpenCV draws with."""
@@ -84,7 +87,7 @@ def warp_on_host(photos: Photos, warps: Sequence[Warp], *, height: int, width: i
         if warp.replaced:
             nobody = known == NOBODY
             picture[..., 3][nobody] = 0
-            distance[nobody] = FARTHEST
+            distance[nobody] = GREATEST_DISTANCE
     return Views(
         picture=torch.from_numpy(pictures).permute(0, 3, 1, 2),
         distance=torch.from_numpy(distances),
@@ -124,7 +127,7 @@ class DevicePhotos:
     def __init__(self, photos: Sequence[TrainingPhoto], device: torch.device) -> None:
         self._photos = photos
         self._levels = [
-            _stack([photo.levels[level] for photo in photos]).to(device)
+            _stack([photo.levels[level] for photo in photos], device)
             for level in range(len(photos[0].levels))
         ]
 
@@ -136,7 +139,7 @@ class DevicePhotos:
             _draw_knowledge(self._photos[warp.photo], warp, known)
         knowledge = moved(torch.from_numpy(drawn), planes.device)
         planes[:, 3:4].masked_fill_(knowledge == NOBODY, 0)
-        planes[:, 4:].masked_fill_(knowledge == NOBODY, FARTHEST)
+        planes[:, 4:].masked_fill_(knowledge == NOBODY, GREATEST_DISTANCE)
         return Views(planes[:, :4], planes[:, 4:], knowledge != UNKNOWN)
 
     def pictures(self, warps: Sequence[Warp], *, height: int, width: int) -> Tensor:
@@ -183,10 +186,24 @@ class DevicePhotos:
         return warped.round_().to(torch.uint8)
 
 
-def _stack(levels: list[Level]) -> Tensor:
-    """Stack photos of various sizes into one tensor (N, 5, H, W) uint8, padded with zeros."""
+def fits_device(photos: Sequence[TrainingPhoto], device: torch.device) -> bool:
+    """Tell whether a GPU can hold photos beside the training, where it says what is free."""
+    if device.type != "cuda":
+        return True
+    sizes = [[level.distance.shape for level in photo.levels] for photo in photos]
+    # Of each level, 5 planes of the greatest height and width.
+    frames = np.max(sizes, axis=0).prod(axis=1)
+    free, _ = torch.cuda.mem_get_info(device)
+    return 5 * len(photos) * int(frames.sum()) <= DEVICE_SHARE * free
+
+
+def _stack(levels: list[Level], device: torch.device) -> Tensor:
+    """Stack photos of various sizes into one tensor (N, 5, H, W) uint8, padded with zeros.
+
+    It is filled photo by photo, since the host may have no room for a second copy of all.
+    """
     height, width = (max(level.distance.shape[axis] for level in levels) for axis in (0, 1))
-    stack = torch.zeros(len(levels), 5, height, width, dtype=torch.uint8)
+    stack = torch.zeros(len(levels), 5, height, width, dtype=torch.uint8, device=device)
     for planes, level in zip(stack, levels, strict=True):
         rows, columns = level.distance.shape
         planes[:4, :rows, :columns] = torch.from_numpy(level.picture).permute(2, 0, 1)

@@ -9,6 +9,7 @@ import pytest
 from figures import Picture, draw_person, write_pairs
 from PIL import Image
 from scipy.io import savemat
+from training import RECIPE
 
 from pipelines.segment import SegmentOptions, SegmentSummary, segment
 
@@ -76,3 +77,11 @@ def touch(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path
 
     return create
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    """Path of a recipe for a short run."""
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE)
+    return str(path)

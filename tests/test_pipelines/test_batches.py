@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,15 @@ from pipelines import trainingdata
 from pipelines.augmentation.framing import draw_framing
 from pipelines.augmentation.render import Batch, joined
 from pipelines.augmentation.settings import Augmentation
-from pipelines.augmentation.warp import DevicePhotos, Warp, warp_on_host
-from pipelines.batches import DEVICE_SHARE, BatchSource, Draws, fits_device
+from pipelines.augmentation.warp import DEVICE_SHARE, DevicePhotos, Warp, fits_device, warp_on_host
+from pipelines.batches import BatchSource
+from pipelines.draws import Draws
 from pipelines.errors import BanetError, StoreError
 from pipelines.prepare import PrepareOptions, prepare
 from pipelines.recipes import Recipe, recipe_from_table
 from pipelines.store import Store, open_store
 from pipelines.stored_photos import StoredPhotos
-from pipelines.trainingdata import SHARE, TrainingSet, load_training_data
+from pipelines.trainingdata import SHARE, TrainingData, TrainingSet, load_training_data
 
 CPU = torch.device("cpu")
 
@@ -124,6 +126,11 @@ def size_of(path: Path) -> int:
     return StoredPhotos(store, store.indices("train"), []).size
 
 
+def validation_size(data: TrainingData) -> int:
+    photos = chain.from_iterable(data.validation.values())
+    return sum(each.photo.nbytes + each.mask.nbytes for each in photos)
+
+
 @pytest.fixture
 def store_of_nobody(tmp_path: Path, write_pairs_to: Callable[[Path, int], None]) -> Path:
     """Six photos without people, five of them for training."""
@@ -157,8 +164,9 @@ def test_stores_that_memory_does_not_hold_give_the_same_batches(
     stores = [prepared, store_of_nobody]
     resident = load_training_data(stores)
     each_size = [size_of(path) for path in stores]
-    streamed = load_training_data(stores, memory=sum(each_size) - 1)
-    assert max(each_size) < sum(each_size) - 1
+    room_for_either = round(0.9 * sum(each_size) / SHARE) + validation_size(resident)
+    streamed = load_training_data(stores, free=room_for_either)
+    assert max(each_size) < 0.9 * sum(each_size)
     assert [each.resident for each in resident.training] == [True, True]
     assert [each.resident for each in streamed.training] == [False, False]
     recipe = recipe_of(batch_size=5)
@@ -172,7 +180,7 @@ def test_stores_that_memory_does_not_hold_give_the_same_batches(
 
 def test_photos_of_a_batch_are_read_once(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
-    data = load_training_data([prepared], memory=0)
+    data = load_training_data([prepared], free=0)
     draws = Draws(data.training, recipe_of(batch_size=8), seed=0, device=CPU, share=(0, 1))
     photos = Store.photos
     monkeypatch.setattr(
@@ -186,8 +194,7 @@ def test_validation_photos_leave_less_memory(
     prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = load_training_data([prepared])
-    needed = size_of(prepared)
-    judged = sum(each.photo.nbytes + each.mask.nbytes for each in data.validation["pairs"])
+    needed, judged = size_of(prepared), validation_size(data)
     for free, resident in ((needed / SHARE + judged + 9, True), (needed / SHARE, False)):
         monkeypatch.setattr(trainingdata, "free_memory", lambda free=free: round(free))
         assert load_training_data([prepared]).training[0].resident is resident
@@ -195,7 +202,7 @@ def test_validation_photos_leave_less_memory(
 
 def test_damaged_photo_is_told_in_one_sentence(prepared: Path, tmp_path: Path) -> None:
     dataset = Path(shutil.copytree(prepared, tmp_path / "damaged.zarr"))
-    data = load_training_data([dataset], memory=0)
+    data = load_training_data([dataset], free=0)
     shard = dataset / "image/c/0/0/0/0"
     content = bytearray(shard.read_bytes())
     content[: len(content) // 2] = bytes(len(content) // 2)
@@ -207,7 +214,7 @@ def test_damaged_photo_is_told_in_one_sentence(prepared: Path, tmp_path: Path) -
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
 def test_reader_that_is_killed_is_told_in_one_sentence(prepared: Path) -> None:
-    data, recipe = load_training_data([prepared], memory=0), recipe_of(iterations=1000)
+    data, recipe = load_training_data([prepared], free=0), recipe_of(iterations=1000)
     batches = BatchSource(data.training, recipe, seed=0, device=CPU).batches(0)
     next(batches)
     for reader in multiprocessing.active_children():

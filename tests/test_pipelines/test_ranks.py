@@ -111,7 +111,7 @@ def test_processes_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch
 
 
 def test_number_of_processes_cannot_change(tmp_path: Path) -> None:
-    RunLog(tmp_path, {"seed": 0}).open(resume=False)  # as versions did that knew only one
+    RunLog(tmp_path, {"seed": 0, "processes": 1}).open(resume=False)
     with pytest.raises(ConfigError, match=r"cannot resume, .* other values of processes"):
         RunLog(tmp_path, {"seed": 0, "processes": 2}).open(resume=True)
     RunLog(tmp_path, {"seed": 0, "processes": 1}).open(resume=True)

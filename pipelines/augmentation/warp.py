@@ -74,22 +74,24 @@ def moved(plane: Tensor, device: torch.device) -> Tensor:
 
 def warp_on_host(photos: Photos, warps: Sequence[Warp], *, height: int, width: int) -> Views:
     """Make views of a size (H, W) with the CPU."""
-    pictures = np.empty((len(warps), height, width, 4), np.uint8)
+    pictures = np.empty((len(warps), 4, height, width), np.uint8)
     distances = np.empty((len(warps), 1, height, width), np.uint8)
     knowledge = np.empty_like(distances)
+    view = np.empty((height, width, 4), np.uint8)
     for warp, picture, (distance,), (known,) in zip(
         warps, pictures, distances, knowledge, strict=True
     ):
         photo = photos[warp.photo]
-        for source, target in zip(photo.levels[warp.level], (picture, distance), strict=True):
+        for source, target in zip(photo.levels[warp.level], (view, distance), strict=True):
             _warp_plane(source, _to_level(photo, warp), target)
+        cv2.split(view, list(picture))
         _draw_knowledge(photo, warp, known)
         if warp.replaced:
             nobody = known == NOBODY
-            picture[..., 3][nobody] = 0
+            picture[3][nobody] = 0
             distance[nobody] = GREATEST_DISTANCE
     return Views(
-        picture=torch.from_numpy(pictures).permute(0, 3, 1, 2),
+        picture=torch.from_numpy(pictures),
         distance=torch.from_numpy(distances),
         valid=torch.from_numpy(knowledge != UNKNOWN),
     )
@@ -97,11 +99,13 @@ def warp_on_host(photos: Photos, warps: Sequence[Warp], *, height: int, width: i
 
 def pictures_on_host(photos: Photos, warps: Sequence[Warp], *, height: int, width: int) -> Tensor:
     """Make views of a size (H, W) with the CPU, RGB alone: (N, 3, H, W) uint8."""
-    pictures = np.empty((len(warps), height, width, 4), np.uint8)
+    pictures = np.empty((len(warps), 4, height, width), np.uint8)
+    view = np.empty((height, width, 4), np.uint8)
     for warp, picture in zip(warps, pictures, strict=True):
         photo = photos[warp.photo]
-        _warp_plane(photo.levels[warp.level].picture, _to_level(photo, warp), picture)
-    return torch.from_numpy(pictures[..., :3]).permute(0, 3, 1, 2)
+        _warp_plane(photo.levels[warp.level].picture, _to_level(photo, warp), view)
+        cv2.split(view, list(picture))
+    return torch.from_numpy(pictures[:, :3])
 
 
 def _warp_plane(source: Pixels, to_source: AffineMap, target: Pixels) -> None:

@@ -50,6 +50,11 @@ class RunLog:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(self._config_path, tomli_w.dumps(self._config).encode())
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a process has taken the folder for a run, as far as this one can see."""
+        return self._config_path.is_file()
+
     def begin(self, iteration: int, *, divergences: int) -> None:
         """Start to record, or go back; what was recorded after the checkpoint is dropped.
 
@@ -107,7 +112,7 @@ class RunLog:
         return self.folder / "metrics.jsonl"
 
     def _refuse_other_run(self, *, resume: bool) -> None:
-        if not self._config_path.is_file():
+        if not self.is_open:
             return
         if not resume:
             raise InputError(

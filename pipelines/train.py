@@ -167,6 +167,7 @@ def _train(options: TrainOptions, recipe: Recipe, ranks: Ranks, progress: Progre
     data = load_training_data(
         options.datasets,
         faces=MODELS[options.model].face_prior,
+        validates=ranks.first,
         free=_free_memory(ranks),
     )
     state = TrainState(ranks.prepared(network), recipe, device=ranks.device, dtype=dtype)
@@ -217,15 +218,25 @@ def _open(log: RunLog, state: TrainState, ranks: Ranks, *, resume: bool) -> None
     if ranks.first:
         log.open(resume=resume)
     ranks.wait()
+    _refuse_separate_folders(log, ranks)
     if resume:
         state.load(log.last)
-        _refuse_separate_folders(log, state, ranks)
+        _refuse_separate_states(log, state, ranks)
     if ranks.first:
         log.begin(state.iteration, divergences=state.divergences)
     ranks.wait()  # until all have read the state, which is soon written anew
 
 
-def _refuse_separate_folders(log: RunLog, state: TrainState, ranks: Ranks) -> None:
+def _refuse_separate_folders(log: RunLog, ranks: Ranks) -> None:
+    # All of them read the checkpoints that the first one writes.
+    if ranks.greatest(not log.is_open):
+        raise ConfigError(
+            f"{log.folder}: not all processes find there what the first one wrote; name a folder "
+            "with --out that all machines share"
+        )
+
+
+def _refuse_separate_states(log: RunLog, state: TrainState, ranks: Ranks) -> None:
     # Processes that began at different steps would wait for each other in vain at the end.
     if not ranks.agree(state.iteration):
         raise ConfigError(

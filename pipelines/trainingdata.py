@@ -83,6 +83,7 @@ def load_training_data(
     paths: Sequence[Path],
     *,
     faces: bool = False,
+    validates: bool = True,
     free: int | None = None,
 ) -> TrainingData:
     """Read the training and validation splits of stores.
@@ -90,6 +91,8 @@ def load_training_data(
     Args:
         paths: Of the stores; one may be named twice.
         faces: Whether the network takes a face prior.
+        validates: Whether this process reads the photos for validation, too; of several that train
+            together, the first one does.
         free: Bytes of memory that are there for this process; None for all that is free. If the
             training photos do not all fit into `SHARE` of what those for validation leave, all
             are read while the network is trained: those that were held would be held by every
@@ -116,6 +119,7 @@ def load_training_data(
         validation={
             names[path]: _labelled_photos(store, "val", faces=faces)
             for path, store in stores.items()
+            if validates
         },
         facts={
             names[path]: _facts(store, list(paths).count(path)) for path, store in stores.items()

@@ -17,6 +17,7 @@ from pipelines.ranks import Ranks, launched_ranks, second_signal_heeded
 from pipelines.recipes import recipe_from_table
 from pipelines.runlog import RunLog
 from pipelines.train import _free_memory, _open
+from pipelines.trainingdata import load_training_data
 
 CPU = torch.device("cpu")
 ROOT = Path(__file__).parents[2]
@@ -102,6 +103,25 @@ def test_processes_that_find_different_states_are_refused(tmp_path: Path) -> Non
     ranks = OneOfTwo(device=CPU, count=2)
     with pytest.raises(ConfigError, match=r"last: not all processes .* iteration 2; .*--out that"):
         _open(log, two_ranks.new_state(), ranks, resume=True)
+
+
+class SecondOfTwo(Ranks):
+    """The second of two processes, the first of which has written elsewhere."""
+
+    def greatest(self, number: int) -> int:
+        return number
+
+
+def test_folder_that_not_all_processes_see_is_refused(tmp_path: Path) -> None:
+    ranks = SecondOfTwo(device=CPU, rank=1, count=2)
+    with pytest.raises(ConfigError, match="not all processes find there what the first one wrote"):
+        _open(RunLog(tmp_path, {}), two_ranks.new_state(), ranks, resume=False)
+
+
+def test_first_process_alone_reads_what_it_validates_with(prepared: Path) -> None:
+    others = load_training_data([prepared], validates=False)
+    assert others.validation == {}
+    assert others.facts == load_training_data([prepared]).facts
 
 
 def test_processes_of_a_machine_share_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:

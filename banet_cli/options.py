@@ -163,7 +163,7 @@ Model = Annotated[str, typer.Option(metavar="NAME", help="Network to train.")]
 Recipe = Annotated[
     str,
     typer.Option(
-        metavar="pretrain|finetune|generalise|paper|quick|FILE.toml",
+        metavar="pretrain|finetune|generalise|polish|paper|quick|FILE.toml",
         help="Schedule, optimiser and augmentation.",
     ),
 ]

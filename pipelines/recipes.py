@@ -15,7 +15,7 @@ from pipelines.errors import ConfigError
 from pipelines.images import working_size
 from pipelines.inference import MINIMUM_SIZE
 
-RECIPES = ("quick", "pretrain", "finetune", "generalise", "paper")
+RECIPES = ("quick", "pretrain", "finetune", "generalise", "polish", "paper")
 """Names that `--recipe` takes for files in the folder `recipes` of this package."""
 
 MINIMUM_BATCH = 2

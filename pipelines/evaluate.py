@@ -15,7 +15,7 @@ from models import MODELS
 from pipelines.checkpoints import Weights
 from pipelines.devices import Precision, memory_limit_explained, precision_name
 from pipelines.engines import Engine, load_network, make_engine
-from pipelines.errors import ConfigError, InputError
+from pipelines.errors import ConfigError, InputError, PhotoError, WeightsError
 from pipelines.face_prior import Face
 from pipelines.images import Pixels, write_atomically
 from pipelines.inference import MINIMUM_SIZE
@@ -122,7 +122,7 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
         ConfigError: An option makes no sense, or the packages for an exported network are missing.
         StoreError: A dataset cannot be read.
         InputError: A dataset has no samples in the split.
-        WeightsError: Weights cannot be read.
+        WeightsError: Weights cannot be read, or what they make of a photo is not a number.
         DeviceError: The device is not there.
         BanetError: Its memory does not suffice.
     """
@@ -145,7 +145,11 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
             scores: list[PhotoScore] = []
             faces = _faces(store, indices, weights, split=options.split)
             for (sample, photo, mask), face in zip(store.photos(indices), faces, strict=True):
-                scores.append(score_mask(_probability(engine, photo, face), mask))
+                try:
+                    probability = _probability(engine, photo, face)
+                except PhotoError as error:
+                    raise WeightsError(f"{name}: {store.path}, photo {sample}: {error}") from error
+                scores.append(score_mask(probability, mask))
                 rows.append(_row(name, store.path, sample, scores[-1]))
                 progress.advance()
             results.append(

@@ -13,7 +13,7 @@ from models import fold_batch_norm, normalize
 from pipelines.affine import resizing
 from pipelines.allocator import keep_freed_memory
 from pipelines.devices import autocast
-from pipelines.errors import BanetError
+from pipelines.errors import BanetError, PhotoError
 from pipelines.face_prior import Face, face_prior
 from pipelines.images import Pixels, resize, working_size
 
@@ -76,9 +76,10 @@ class Segmenter:
         Raises:
             torch.OutOfMemoryError: The device has too little memory free.
             BanetError: The device failed. A GPU in this state fails for every photo to come.
+            PhotoError: What came out are no numbers.
         """
         try:
-            return self._forward(pixels, face)
+            return require_finite(self._forward(pixels, face))
         except RuntimeError as error:
             if self.device.type == "cpu" or isinstance(error, torch.OutOfMemoryError):
                 raise
@@ -131,6 +132,20 @@ def limit_threads(count: int) -> None:
         torch.set_num_threads(count)
         cv2.setNumThreads(count)
         _thread.count = count
+
+
+def require_finite(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what a network made of a photo, once it is known to be numbers.
+
+    Raises:
+        PhotoError: Some of it is not: a feature was too large for the precision, or the weights are
+            spoilt. Compared with a threshold it would pass for background.
+    """
+    if not np.isfinite(probability).all():
+        raise PhotoError(
+            "the network's answer is not a number; use --precision fp32, or other weights"
+        )
+    return probability
 
 
 def soft_mask(probability: NDArray[np.float32], *, height: int, width: int) -> Pixels:

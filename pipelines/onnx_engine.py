@@ -19,6 +19,7 @@ from pipelines.checkpoints import weights_path
 from pipelines.errors import ConfigError, WeightsError
 from pipelines.face_prior import Face
 from pipelines.images import Pixels, resize, working_size
+from pipelines.inference import require_finite
 from pipelines.onnx_metadata import IMAGE, PORTRAIT, OnnxInfo, parse_metadata
 
 if TYPE_CHECKING:
@@ -74,6 +75,9 @@ class OnnxSegmenter:
         Returns:
             Probability that a pixel shows a person, (h, w) in [0, 1], where h and w are those of
             `working_size`.
+
+        Raises:
+            PhotoError: What came out are no numbers.
         """
         assert face is None
         height, width = working_size(
@@ -83,7 +87,7 @@ class OnnxSegmenter:
         image = small.transpose(2, 0, 1)[np.newaxis].astype(np.float32, order="C") / 255
         probability: NDArray[np.float32]
         (probability,) = self._session.run([PORTRAIT], {IMAGE: image})
-        return probability[0, 0]
+        return require_finite(probability[0, 0])
 
 
 def load_onnx(name: str) -> OnnxWeights:

@@ -4,13 +4,15 @@ import logging
 from dataclasses import asdict, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.checkpoints import WeightsInfo, save_weights
+from pipelines.errors import PhotoError
 from pipelines.images import PERSON_FROM, Pixels
 from pipelines.inference import Segmenter
 from pipelines.runlog import PREVIEW_PHOTOS, RunLog
 from pipelines.scoring import score_mask, summarise
-from pipelines.trainingdata import LabelledPhotos
+from pipelines.trainingdata import LabelledPhoto, LabelledPhotos
 from pipelines.trainstate import TrainState
 
 logger = logging.getLogger(__name__)
@@ -48,12 +50,18 @@ class Validation:
         segmenter = Segmenter(
             state.evaluated.eval(), device=state.device, dtype=state.dtype, size=self._info.size
         )
+        answer = _Answers(segmenter)
         results = {
-            name: summarise(
-                [score_mask(segmenter(photo, face), mask) for photo, mask, face in photos]
-            )
+            name: summarise([score_mask(answer(each), each.mask) for each in photos])
             for name, photos in self._photos.items()
         }
+        if answer.missing:
+            logger.warning(
+                "iteration %d: the network's answer to %d validation photos is not a number; they "
+                "count as empty",
+                state.iteration,
+                answer.missing,
+            )
         # Where nobody is to be seen, a photo scores 1 or, for a single wrong pixel, 0: such a
         # dataset says what goes wrong, but its mean is too coarse to choose weights by.
         chosen_by = [results[name].portrait_iou for name in self._decisive]
@@ -64,7 +72,7 @@ class Validation:
             for key, value in asdict(scores).items()
         }
         self._log.scalars(state.iteration, {"val/portrait_iou": mean_iou, **values})
-        self._log.preview(state.iteration, self._previews(segmenter))
+        self._log.preview(state.iteration, self._previews(answer))
         logger.info(
             "iteration %d: portrait IoU %s",
             state.iteration,
@@ -79,13 +87,31 @@ class Validation:
             training = {**self._info.training, "best": state.best}
             save_weights(self._log.weights, state.evaluated, replace(self._info, training=training))
 
-    def _previews(self, segmenter: Segmenter) -> list[tuple[Pixels, Pixels]]:
+    def _previews(self, answer: "_Answers") -> list[tuple[Pixels, Pixels]]:
         """Segment the first few photos of every validation set."""
         return [
-            (photo, (segmenter(photo, face) * 255).round().astype(np.uint8))
+            (each.photo, (answer(each) * 255).round().astype(np.uint8))
             for samples in self._photos.values()
-            for photo, _, face in samples[:PREVIEW_PHOTOS]
+            for each in samples[:PREVIEW_PHOTOS]
         ]
+
+
+class _Answers:
+    """What a network makes of photos; where that is not a number, nobody is to be seen.
+
+    It happens to networks that have seen but a few batches, and passes.
+    """
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+        self.missing = 0
+
+    def __call__(self, labelled: LabelledPhoto) -> NDArray[np.float32]:
+        try:
+            return self._segmenter(labelled.photo, labelled.face)
+        except PhotoError:
+            self.missing += 1
+            return np.zeros(labelled.mask.shape, np.float32)
 
 
 def _show_somebody(photos: LabelledPhotos) -> bool:

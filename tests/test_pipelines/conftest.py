@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from figures import Picture, draw_person, write_pairs
 from PIL import Image
 from scipy.io import savemat
 from training import RECIPE
 
+from models import build_model
+from pipelines.checkpoints import WeightsInfo, save_weights
 from pipelines.segment import SegmentOptions, SegmentSummary, segment
 
 Run = Callable[..., SegmentSummary]
@@ -84,4 +87,16 @@ def recipe(tmp_path: Path) -> str:
     """Path of a recipe for a short run."""
     path = tmp_path / "recipe.toml"
     path.write_text(RECIPE)
+    return str(path)
+
+
+@pytest.fixture
+def spoilt_weights(tmp_path: Path) -> str:
+    """Weights whose answer to any photo is not a number."""
+    path = tmp_path / "spoilt.safetensors"
+    network = build_model("banet-64")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(torch.nan)
+    save_weights(path, network, WeightsInfo(model="banet-64", temperature=2.0, size=64))
     return str(path)

@@ -9,7 +9,7 @@ import torch
 from models import build_model
 from pipelines import evaluate as module
 from pipelines.checkpoints import WeightsInfo, save_weights
-from pipelines.errors import BanetError, ConfigError, InputError
+from pipelines.errors import BanetError, ConfigError, InputError, WeightsError
 from pipelines.evaluate import EvaluateOptions, evaluate
 from pipelines.scoring import score_mask, summarise
 
@@ -76,6 +76,13 @@ def test_a_cpu_without_memory_is_explained(
 
     with pytest.raises(BanetError, match=r"cpu: not enough memory .* a smaller --size$"):
         evaluate(EvaluateOptions(datasets=(prepared,), weights=(blind,), device="cpu"))
+
+
+def test_weights_without_numbers_are_refused(prepared: Path, spoilt_weights: str) -> None:
+    with pytest.raises(
+        WeightsError, match=r"spoilt.*photo .*: the network's answer is not"
+    ):
+        evaluate(EvaluateOptions(datasets=(prepared,), weights=(spoilt_weights,), device="cpu"))
 
 
 def test_bad_options_are_named_together() -> None:

@@ -47,6 +47,7 @@ lint: $(DEVELOPED)
 
 types: $(DEVELOPED)
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks/*.py
 
 imports: $(DEVELOPED)
 	$(BIN)/lint-imports

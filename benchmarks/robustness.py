@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 import torch
 import typer
 from contact_sheet import Entry, contact_sheet
-from held_out import labelled_photos
+from held_out import held_out_photos
 from rich import box
 from rich.console import Console as RichConsole
 from rich.table import Table
@@ -153,7 +153,7 @@ def _write_sheet(
 
 
 def _entry(engine: Engine, store: Store, photo: PhotoIou) -> Entry:
-    (sample,) = labelled_photos(store, [photo.index])
+    (sample,) = held_out_photos(store, [photo.index])
     probability = engine(sample.photo)
     return Entry(sample=sample, probability=probability, portrait_iou=photo.portrait_iou)
 

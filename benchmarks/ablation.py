@@ -168,6 +168,7 @@ def _run_unless_there(trial: Trial, folder: Path) -> None:
     if path.exists() and facts.items() <= json.loads(path.read_text(encoding="utf-8")).items():
         logger.info("%s: there", path)
         return
+    commit = _commit()
     started = perf_counter()
     trained = _train(trial, folder)
     trained_at = perf_counter()
@@ -183,7 +184,7 @@ def _run_unless_there(trial: Trial, folder: Path) -> None:
         "device": trained.device,
         "precision": trained.precision,
         "threads": torch.get_num_threads(),
-        "commit": _commit(),
+        "commit": commit,
         "versions": versions(),
     }
     write_result(path, result)

@@ -22,6 +22,7 @@ from web_portraits import PHOTOS, SEED, Sample, compositions, reframings
 from models.metrics import Overlap, count_overlap, pooled_miou, portrait_iou
 from pipelines.checkpoints import Weights
 from pipelines.engines import make_engine
+from pipelines.errors import PhotoError, WeightsError
 from pipelines.evaluate import chosen_indices
 from pipelines.images import PERSON_FROM, Pixels
 from pipelines.inference import binary_mask, coverage
@@ -68,10 +69,14 @@ def robustness(
     Raises:
         InputError: A store has no samples in the split, or a photo of `stores` shows nobody.
         StoreError: A store is damaged.
+        WeightsError: What the network makes of a photo is not a number.
         BanetError: The device cannot take the network.
     """
     engine = make_engine(weights, device=device, dtype=dtype, size=weights.info.size)
-    return judge(engine, stores, nobody, split=split, count=count, progress=progress)
+    try:
+        return judge(engine, stores, nobody, split=split, count=count, progress=progress)
+    except PhotoError as error:
+        raise WeightsError(f"{weights.name}: {error}") from error
 
 
 def judge(

@@ -8,10 +8,7 @@ from itertools import pairwise
 import torch
 
 from pipelines.augmentation.render import Batch, joined, render
-from pipelines.augmentation.warp import (
-    Views,
-    moved,
-)
+from pipelines.augmentation.warp import Views, moved
 from pipelines.draws import Drawn, Draws
 from pipelines.inference import limit_threads
 from pipelines.readers import available_cores, read_ahead

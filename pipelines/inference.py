@@ -143,7 +143,8 @@ def require_finite(probability: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     if not np.isfinite(probability).all():
         raise PhotoError(
-            "the network's answer is not a number; use --precision fp32, or other weights"
+            "the network's answer is not a number; use other weights, or --precision fp32 "
+            "if it was less"
         )
     return probability
 

@@ -241,8 +241,7 @@ def _refuse_separate_states(log: RunLog, state: TrainState, ranks: Ranks) -> Non
     if not ranks.agree(state.iteration):
         raise ConfigError(
             f"{log.last}: not all processes find the same state there, here it is that of "
-            f"iteration {state.iteration}; name a folder with --out that all machines share, or "
-            "copy last/ to the others"
+            f"iteration {state.iteration}; name a folder with --out that all machines share"
         )
 
 

@@ -111,7 +111,8 @@ def load_training_data(
         _require_splits(store)
     _refuse_leaks(stores)
     names = _names(list(stores))
-    memory = _memory_for_photos(stores.values(), free_memory() if free is None else free)
+    validated = stores.values() if validates else ()
+    memory = _memory_for_photos(validated, free_memory() if free is None else free)
     sets = _training_sets(stores, faces=faces, memory=memory)
     texts = [store.attributes["licence"] for store in stores.values()]
     return TrainingData(
@@ -168,8 +169,9 @@ def _distinct_end(path: Path, paths: list[Path]) -> str:
     return "/".join(parts[-count:])
 
 
-def _memory_for_photos(stores: Iterable[Store], free: int) -> int:
-    validation = sum(store.pixels(store.indices("val")) for store in stores) * LABELLED_PIXEL
+def _memory_for_photos(validated: Iterable[Store], free: int) -> int:
+    """Return what is left for training photos beside those that a process validates with."""
+    validation = sum(store.pixels(store.indices("val")) for store in validated) * LABELLED_PIXEL
     return round(SHARE * (free - validation))
 
 

@@ -50,15 +50,15 @@ class Validation:
         segmenter = Segmenter(
             state.evaluated.eval(), device=state.device, dtype=state.dtype, size=self._info.size
         )
-        answer = _Answers(segmenter)
+        answer = _Answer(segmenter)
         results = {
             name: summarise([score_mask(answer(each), each.mask) for each in photos])
             for name, photos in self._photos.items()
         }
         if answer.missing:
             logger.warning(
-                "iteration %d: the network's answer to %d validation photos is not a number; they "
-                "count as empty",
+                "iteration %d: the network's answer to %d validation photos is not a number; it "
+                "counts as wrong everywhere",
                 state.iteration,
                 answer.missing,
             )
@@ -87,7 +87,7 @@ class Validation:
             training = {**self._info.training, "best": state.best}
             save_weights(self._log.weights, state.evaluated, replace(self._info, training=training))
 
-    def _previews(self, answer: "_Answers") -> list[tuple[Pixels, Pixels]]:
+    def _previews(self, answer: "_Answer") -> list[tuple[Pixels, Pixels]]:
         """Segment the first few photos of every validation set."""
         return [
             (each.photo, (answer(each) * 255).round().astype(np.uint8))
@@ -96,10 +96,10 @@ class Validation:
         ]
 
 
-class _Answers:
-    """What a network makes of photos; where that is not a number, nobody is to be seen.
+class _Answer:
+    """What a network makes of a photo; where that is not a number, the opposite of the truth.
 
-    It happens to networks that have seen but a few batches, and passes.
+    So that such a network never looks good, whether or not somebody is on the photo.
     """
 
     def __init__(self, segmenter: Segmenter) -> None:
@@ -111,7 +111,7 @@ class _Answers:
             return self._segmenter(labelled.photo, labelled.face)
         except PhotoError:
             self.missing += 1
-            return np.zeros(labelled.mask.shape, np.float32)
+            return (labelled.mask < PERSON_FROM).astype(np.float32)
 
 
 def _show_somebody(photos: LabelledPhotos) -> bool:

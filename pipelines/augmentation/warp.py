@@ -84,7 +84,7 @@ def warp_on_host(photos: Photos, warps: Sequence[Warp], *, height: int, width: i
         photo = photos[warp.photo]
         for source, target in zip(photo.levels[warp.level], (view, distance), strict=True):
             _warp_plane(source, _to_level(photo, warp), target)
-        cv2.split(view, list(picture))
+        _divide(view, picture)
         _draw_knowledge(photo, warp, known)
         if warp.replaced:
             nobody = known == NOBODY
@@ -104,8 +104,13 @@ def pictures_on_host(photos: Photos, warps: Sequence[Warp], *, height: int, widt
     for warp, picture in zip(warps, pictures, strict=True):
         photo = photos[warp.photo]
         _warp_plane(photo.levels[warp.level].picture, _to_level(photo, warp), view)
-        cv2.split(view, list(picture))
+        _divide(view, picture)
     return torch.from_numpy(pictures[:, :3])
+
+
+def _divide(view: Pixels, planes: Pixels) -> None:
+    """Write the channels of a view (H, W, C) into planes (C, H, W)."""
+    np.stack(cv2.split(view), out=planes)  # in half the time of a transposed copy
 
 
 def _warp_plane(source: Pixels, to_source: AffineMap, target: Pixels) -> None:

@@ -23,7 +23,7 @@ refine_weight = 0.0
 iterations = 5
 warmup = 2
 """
-"""Two stages of 9 iterations together, validated after 3, 4, 6 and 9."""
+"""Two stages of 9 iterations together, validated after 3, 6 and 9."""
 
 
 def options(dataset: Path, out: Path, recipe: str, **changes: object) -> TrainOptions:

@@ -13,11 +13,13 @@ from models.losses import BANetLoss
 from pipelines.augmentation.render import Batch
 from pipelines.backward_pass import BackwardPass
 from pipelines.checkpoints import WeightsInfo
+from pipelines.errors import ConfigError
 from pipelines.micro_batches import cut
 from pipelines.progress import SilentProgress
 from pipelines.ranks import Ranks, launched_ranks
 from pipelines.recipes import recipe_from_table
 from pipelines.runlog import RunLog
+from pipelines.train import _open
 from pipelines.trainer import Trainer
 from pipelines.trainingdata import load_training_data
 from pipelines.trainstate import TrainState
@@ -73,7 +75,7 @@ def trained(dataset: Path, folder: Path, ranks: Ranks) -> dict[str, torch.Tensor
         log.begin(0, divergences=0)
     Trainer(
         recipe=RECIPE,
-        data=load_training_data([dataset], faces=MODELS[MODEL].face_prior),
+        data=load_training_data([dataset], faces=MODELS[MODEL].face_prior, validates=ranks.first),
         state=state,
         log=log,
         ranks=ranks,
@@ -84,6 +86,15 @@ def trained(dataset: Path, folder: Path, ranks: Ranks) -> dict[str, torch.Tensor
     return {name: each.detach().contiguous() for name, each in state.network.named_parameters()}
 
 
+def refusal(folder: Path, ranks: Ranks) -> str:
+    """Return what a process is told whose folder is not that of the other."""
+    try:
+        _open(RunLog(folder / f"apart-{ranks.rank}", {}), new_state(), ranks, resume=False)
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
 def main() -> None:
     dataset, folder = map(Path, sys.argv[1:])
     torch.set_num_threads(1)
@@ -91,6 +102,7 @@ def main() -> None:
     with ranks.joined():
         agreed = [ranks.agree(7), ranks.agree(ranks.rank), ranks.agree(-ranks.rank)]
         (folder / f"agreed-{ranks.rank}.json").write_text(json.dumps(agreed))
+        (folder / f"refused-{ranks.rank}.txt").write_text(refusal(folder, ranks))
         share = cut(random_batch(), ranks.count)[ranks.rank]
         found = gradients(share, ranks)
         save_file(found, folder / f"gradients-{ranks.rank}.safetensors")

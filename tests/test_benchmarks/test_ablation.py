@@ -13,6 +13,7 @@ import ablation
 import ablation_rows
 import pytest
 from ablation_rows import ROWS, row_recipe
+from entry import INTERRUPTED
 from result_files import sha256_of
 from training_document import render_document
 
@@ -112,7 +113,7 @@ def test_terminated_row_goes_on_where_it_was(tiny: Tiny, caplog: pytest.LogCaptu
     tiny.base.write_text("iterations = 60\nsize = 32\nbatch_size = 2\nvalidate_every = 60\n")
     metrics = tiny.runs / "paper-seed0" / "metrics.jsonl"
     threading.Thread(target=terminate_when_there, args=(metrics,)).start()
-    assert tiny.run("--rows", "paper") == ablation.INTERRUPTED
+    assert tiny.run("--rows", "paper") == INTERRUPTED
     assert not tiny.results.exists()
 
     with caplog.at_level("INFO"):

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,10 +12,13 @@ from views import draw_view
 
 from pipelines.augmentation.degradation import blurred, compressed
 from pipelines.augmentation.photos import person_box
+from pipelines.augmentation.render import MEAN_EVERY
 from pipelines.augmentation.settings import Augmentation
 from pipelines.boundary import boundary_target
 
 Person = Callable[..., tuple[np.ndarray, np.ndarray]]
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "photos"
 
 CALM = {"rotation": 0, "lightness": (1, 1), "flip": 0}
 
@@ -226,3 +230,10 @@ def test_noise_has_the_strength_that_was_asked_for() -> None:
     noisy = Augmentation(**CALM, noise=1.0, noise_level=(0.05, 0.05))
     view = draw_view(photo, np.zeros((120, 90), np.uint8), noisy)
     assert view.image.std() == pytest.approx(0.05 * 255, rel=0.05)
+
+
+def test_mean_of_some_rows_stands_for_that_of_all() -> None:
+    for path in EXAMPLES.rglob("*.*"):
+        photo = np.asarray(Image.open(path).convert("RGB").resize((240, 320)), np.float64)
+        some, every = (rows.mean(axis=(0, 1)) for rows in (photo[::MEAN_EVERY], photo))
+        assert np.abs(some - every).max() < 1

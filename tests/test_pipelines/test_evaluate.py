@@ -79,9 +79,7 @@ def test_a_cpu_without_memory_is_explained(
 
 
 def test_weights_without_numbers_are_refused(prepared: Path, spoilt_weights: str) -> None:
-    with pytest.raises(
-        WeightsError, match=r"spoilt.*photo .*: the network's answer is not"
-    ):
+    with pytest.raises(WeightsError, match=r"spoilt.*photo .*: the network's answer is not"):
         evaluate(EvaluateOptions(datasets=(prepared,), weights=(spoilt_weights,), device="cpu"))
 
 

@@ -105,17 +105,10 @@ def test_processes_that_find_different_states_are_refused(tmp_path: Path) -> Non
         _open(log, two_ranks.new_state(), ranks, resume=True)
 
 
-class SecondOfTwo(Ranks):
-    """The second of two processes, the first of which has written elsewhere."""
-
-    def greatest(self, number: int) -> int:
-        return number
-
-
-def test_folder_that_not_all_processes_see_is_refused(tmp_path: Path) -> None:
-    ranks = SecondOfTwo(device=CPU, rank=1, count=2)
-    with pytest.raises(ConfigError, match="not all processes find there what the first one wrote"):
-        _open(RunLog(tmp_path, {}), two_ranks.new_state(), ranks, resume=False)
+def test_folders_that_are_not_the_same_are_refused_in_all_processes(folder: Path) -> None:
+    for rank in range(2):
+        told = (folder / f"refused-{rank}.txt").read_text()
+        assert f"apart-{rank}: not all processes find there what the first one wrote" in told
 
 
 def test_first_process_alone_reads_what_it_validates_with(prepared: Path) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from training import RECIPE, metrics, options
 
+from models import build_model
 from pipelines.checkpoints import WeightsInfo, load_weights, save_weights
 from pipelines.errors import BanetError, ConfigError, InputError, StoreError, WeightsError
 from pipelines.prepare import PrepareOptions, prepare
@@ -142,6 +143,21 @@ def test_recipe_for_more_datasets_than_named_is_refused(prepared: Path, tmp_path
 def test_licence_travels_with_the_weights(prepared: Path, tmp_path: Path, recipe: str) -> None:
     licensed = options(prepared, tmp_path / "run", recipe, iterations=2, licence="CC0")
     assert load_weights(str(train(licensed).weights)).info.licence == "CC0"
+
+
+def test_answers_that_are_no_numbers_never_look_good(
+    prepared: Path, tmp_path: Path, recipe: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = build_model("banet-64")
+    for name, buffer in network.named_buffers():
+        if name.endswith("running_var"):
+            buffer.fill_(torch.nan)  # which training does not look at
+    spoilt = tmp_path / "spoilt.safetensors"
+    save_weights(spoilt, network, WeightsInfo(model="banet-64", temperature=2.0, size=48))
+    with caplog.at_level("WARNING"):
+        summary = train(options(prepared, tmp_path / "run", recipe, init=str(spoilt), iterations=2))
+    assert summary.best["portrait_iou"] < 0.01
+    assert "validation photos is not a number; it counts as wrong" in caplog.text
 
 
 def test_bfloat16_trains_too(prepared: Path, tmp_path: Path, recipe: str) -> None:

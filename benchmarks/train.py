@@ -39,6 +39,7 @@ from pipelines.devices import (
     resolve_device,
     resolve_precision,
 )
+from pipelines.draws import Draws
 from pipelines.errors import BanetError
 from pipelines.images import write_atomically
 from pipelines.info import versions
@@ -119,7 +120,7 @@ class Bench:
         self._dtype = resolve_precision("auto", device)
         self._recipe = recipe
         self._trainer = self._new_trainer(data, model, folder)
-        source = BatchSource(data.training, recipe, seed=0, device=device)
+        source = BatchSource(Draws(data.training, recipe, seed=0, device=device))
         self._bare = TrainState(build_model(model), recipe, device=device, dtype=self._dtype)
         self._criterion = BANetLoss(refine_weight=recipe.stages[0].refine_weight).to(device)
         self._batches = source.batches(0)

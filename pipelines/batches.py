@@ -12,10 +12,6 @@ from pipelines.augmentation.warp import Views, moved
 from pipelines.draws import Drawn, Draws
 from pipelines.inference import limit_threads
 from pipelines.readers import available_cores, read_ahead
-from pipelines.recipes import Recipe
-from pipelines.trainingdata import TrainingSet
-
-CPU = torch.device("cpu")
 
 
 class BatchSource:
@@ -25,29 +21,14 @@ class BatchSource:
     sees what an uninterrupted one would have seen, without any state being kept.
 
     Args:
-        datasets: What to draw from.
-        recipe: Says how, stage by stage.
-        seed: Of all randomness.
-        device: Where the batches are made.
-        share: Number of this process and count of those that share each batch.
+        draws: What the batches are made from, and where.
     """
 
-    def __init__(
-        self,
-        datasets: list[TrainingSet],
-        recipe: Recipe,
-        *,
-        seed: int,
-        device: torch.device,
-        share: tuple[int, int] = (0, 1),
-    ) -> None:
-        self._resident = all(each.resident for each in datasets)
-        place = device if self._resident else CPU
-        self._draws = Draws(datasets, recipe, seed=seed, device=place, share=share)
-        self._iterations = recipe.iterations
-        self._device = device
+    def __init__(self, draws: Draws) -> None:
+        self._draws = draws
+        self._device = draws.device
         # Processes that share the batches share the cores, too.
-        self._cores = max(1, available_cores() // share[1])
+        self._cores = max(1, available_cores() // draws.sharing)
         self._threads = self._thread_count()
         self._executor = ThreadPoolExecutor(
             self._threads, "batch", initializer=limit_threads, initargs=(1,)
@@ -60,8 +41,8 @@ class BatchSource:
             StoreError: A photo that memory does not hold cannot be read.
             BanetError: A process that reads photos is gone.
         """
-        iterations = range(first, self._iterations)
-        if not self._resident:
+        iterations = range(first, self._draws.iterations)
+        if not self._draws.resident:
             return self._streamed(iterations)
         if self._device.type == "cpu":
             # Not ahead of the training step, which would wait for a core that is busy with this.
@@ -76,7 +57,7 @@ class BatchSource:
         """Return how many threads share the work on a batch that falls to this process."""
         if self._device.type == "cpu":
             return torch.get_num_threads()
-        host_warps = self._resident and not self._draws.on_device
+        host_warps = self._draws.resident and not self._draws.on_device
         return self._cores if host_warps else 1
 
     def _submitted(self, iteration: int) -> list[Future[Batch]]:

@@ -58,8 +58,15 @@ class Draws(Dataset[Drawn]):
         datasets: What to draw from.
         recipe: Says how, stage by stage.
         seed: Of all randomness.
-        device: If it is a GPU, it holds the photos and makes the views.
+        device: Where batches are made. If it is a GPU and the memory of the host holds the photos,
+            it holds them too and makes the views.
         share: Number of this process and count of those that share each batch.
+
+    Attributes:
+        iterations: Of the recipe.
+        device: Where batches are made.
+        resident: Whether the memory of the host holds all photos.
+        sharing: Count of the processes that share each batch.
     """
 
     def __init__(
@@ -69,8 +76,12 @@ class Draws(Dataset[Drawn]):
         *,
         seed: int,
         device: torch.device,
-        share: tuple[int, int],
+        share: tuple[int, int] = (0, 1),
     ) -> None:
+        self.iterations = recipe.iterations
+        self.device = device
+        self.resident = all(each.resident for each in datasets)
+        self.sharing = share[1]
         # One that was named twice is held once.
         distinct = list(dict.fromkeys(datasets))
         starts = dict(zip(distinct, accumulate(map(_size, distinct), initial=0), strict=False))
@@ -85,7 +96,8 @@ class Draws(Dataset[Drawn]):
         self._pools = {stage: self._pool(stage) for stage in recipe.stages}
         self._keep_photos_of_a_batch(distinct)
         self._warn_of_missing_backgrounds()
-        self._on_device = None if device.type == "cpu" else self._held_by(device)
+        held = self.resident and device.type != "cpu"
+        self._on_device = self._held_by(device) if held else None
 
     @property
     def on_device(self) -> bool:

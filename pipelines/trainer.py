@@ -15,6 +15,7 @@ from pipelines.backward_pass import BackwardPass, memory_advice
 from pipelines.batches import BatchSource
 from pipelines.checkpoints import WeightsInfo
 from pipelines.devices import memory_limit_explained
+from pipelines.draws import Draws
 from pipelines.errors import BanetError
 from pipelines.interrupts import interrupts_deferred
 from pipelines.optimizers import Optimizer
@@ -70,13 +71,14 @@ class Trainer:
         self.ranks = ranks
         self.seed = seed
         self.progress = progress
-        self.source = BatchSource(
+        draws = Draws(
             data.training,
             recipe,
             seed=seed,
             device=state.device,
             share=(ranks.rank, ranks.count),
         )
+        self.source = BatchSource(draws)
         self.validation = Validation(data.validation, log=log, info=info)
         model = MODELS[info.model]
         self.backward = BackwardPass(state, ranks=ranks, face_prior=model.face_prior)

@@ -64,7 +64,7 @@ def same(one: Batch, other: Batch) -> bool:
 def test_a_batch_is_a_function_of_seed_and_iteration(prepared: Path) -> None:
     data, recipe = load_training_data([prepared]), recipe_of()
     first, again, other = (
-        BatchSource(data.training, recipe, seed=seed, device=CPU) for seed in (1, 1, 2)
+        BatchSource(Draws(data.training, recipe, seed=seed, device=CPU)) for seed in (1, 1, 2)
     )
     batches = list(first.batches(0))
     assert len(batches) == 4
@@ -77,8 +77,8 @@ def test_a_batch_is_a_function_of_seed_and_iteration(prepared: Path) -> None:
 def test_a_gpu_makes_the_batches_of_a_cpu(prepared: Path) -> None:
     data, recipe = load_training_data([prepared]), recipe_of()
     pairs = zip(
-        BatchSource(data.training, recipe, seed=1, device=CPU).batches(0),
-        BatchSource(data.training, recipe, seed=1, device=torch.device("cuda")).batches(0),
+        BatchSource(Draws(data.training, recipe, seed=1, device=CPU)).batches(0),
+        BatchSource(Draws(data.training, recipe, seed=1, device=torch.device("cuda"))).batches(0),
         strict=True,
     )
     for one, other in pairs:
@@ -90,7 +90,7 @@ def test_a_gpu_makes_the_batches_of_a_cpu(prepared: Path) -> None:
 def test_shares_of_several_processes_make_up_the_batch(prepared: Path) -> None:
     data, recipe = load_training_data([prepared]), recipe_of()
     whole, *shares = (
-        BatchSource(data.training, recipe, seed=1, device=CPU, share=share).batch(2)
+        BatchSource(Draws(data.training, recipe, seed=1, device=CPU, share=share)).batch(2)
         for share in ((0, 1), (0, 2), (1, 2))
     )
     assert same(joined(shares), whole)
@@ -98,7 +98,7 @@ def test_shares_of_several_processes_make_up_the_batch(prepared: Path) -> None:
 
 def test_values_are_those_that_the_losses_ask_for(prepared: Path) -> None:
     data = load_training_data([prepared])
-    for batch in BatchSource(data.training, recipe_of(), seed=0, device=CPU).batches(0):
+    for batch in BatchSource(Draws(data.training, recipe_of(), seed=0, device=CPU)).batches(0):
         assert {plane.dtype for plane in batch[:4]} == {torch.float32}
         assert batch.image.shape == (4, 3, 48, 32)
         for plane in (batch.image, batch.mask):
@@ -113,7 +113,7 @@ def test_every_epoch_shows_every_photo_once() -> None:
     photos = [prepared_photo(np.full((32, 32, 3), n, np.uint8), mask) for n in range(10)]
     still = {"rotation": 0, "lightness": [1, 1], "flip": 0}
     recipe = recipe_of(iterations=6, batch_size=5, size=32, augmentation=still)
-    source = BatchSource([TrainingSet(photos, [])], recipe, seed=1, device=CPU)
+    source = BatchSource(Draws([TrainingSet(photos, [])], recipe, seed=1, device=CPU))
     values = [(255 * batch.image[:, 0, 16, 12]).round().int() for batch in source.batches(0)]
     seen = [sorted(set(each.tolist())) for each in values]
     epochs = [sorted(seen[i] + seen[i + 1]) for i in range(0, 6, 2)]
@@ -171,8 +171,8 @@ def test_stores_that_memory_does_not_hold_give_the_same_batches(
     assert [each.resident for each in streamed.training] == [False, False]
     recipe = recipe_of(batch_size=5)
     pairs = zip(
-        BatchSource(resident.training, recipe, seed=3, device=CPU).batches(1),
-        BatchSource(streamed.training, recipe, seed=3, device=CPU).batches(1),
+        BatchSource(Draws(resident.training, recipe, seed=3, device=CPU)).batches(1),
+        BatchSource(Draws(streamed.training, recipe, seed=3, device=CPU)).batches(1),
         strict=True,
     )
     assert all(same(*pair) for pair in pairs)
@@ -207,7 +207,7 @@ def test_damaged_photo_is_told_in_one_sentence(prepared: Path, tmp_path: Path) -
     content = bytearray(shard.read_bytes())
     content[: len(content) // 2] = bytes(len(content) // 2)
     shard.write_bytes(content)
-    batches = BatchSource(data.training, recipe_of(), seed=0, device=CPU).batches(0)
+    batches = BatchSource(Draws(data.training, recipe_of(), seed=0, device=CPU)).batches(0)
     with pytest.raises(StoreError, match=r"^.*damaged.zarr: 'image' is damaged \(.*--force$"):
         list(batches)
 
@@ -215,7 +215,7 @@ def test_damaged_photo_is_told_in_one_sentence(prepared: Path, tmp_path: Path) -
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
 def test_reader_that_is_killed_is_told_in_one_sentence(prepared: Path) -> None:
     data, recipe = load_training_data([prepared], free=0), recipe_of(iterations=1000)
-    batches = BatchSource(data.training, recipe, seed=0, device=CPU).batches(0)
+    batches = BatchSource(Draws(data.training, recipe, seed=0, device=CPU)).batches(0)
     next(batches)
     for reader in multiprocessing.active_children():
         os.kill(reader.pid, signal.SIGKILL)
@@ -229,7 +229,7 @@ def test_lack_of_backgrounds_is_told(
 ) -> None:
     data = load_training_data([prepared])
     recipe = recipe_of(augmentation={"background": background})
-    BatchSource(data.training, recipe, seed=0, device=CPU)
+    BatchSource(Draws(data.training, recipe, seed=0, device=CPU))
     told = [each.message for each in caplog.records if each.levelname == "WARNING"]
     assert len(told) == (background > 0)
     assert all("name a dataset of photos without people" in message for message in told)

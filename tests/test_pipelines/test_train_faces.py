@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from models import MODELS, ModelSpec, Prediction
 from pipelines.batches import BatchSource
 from pipelines.checkpoints import WeightsInfo, load_weights, save_weights
+from pipelines.draws import Draws
 from pipelines.evaluate import EvaluateOptions, EvaluateSummary, evaluate
 from pipelines.prepare import PrepareOptions, prepare
 from pipelines.recipes import Recipe, recipe_from_table
@@ -98,7 +99,7 @@ def scored(dataset: Path, weights: str) -> EvaluateSummary:
 
 
 def source_of(data: TrainingData, recipe: Recipe) -> BatchSource:
-    return BatchSource(data.training, recipe, seed=0, device=torch.device("cpu"))
+    return BatchSource(Draws(data.training, recipe, seed=0, device=torch.device("cpu")))
 
 
 def test_training_teaches_the_weights_of_the_prior(with_faces: Path, tmp_path: Path) -> None:

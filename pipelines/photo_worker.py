@@ -240,6 +240,7 @@ class _PhotoWorker:
             height=photo.height,
             coverage=round(share, 6),
             confidence=round(confidence(probability), 6),
+            note=photo.note,
         )
 
     def _full_mask(

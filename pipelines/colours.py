@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-Pixels = NDArray[np.uint8]
-
 PROFILE_NOTE = "its colour profile is damaged or of another kind than its colours, and was left out"
 
 _GREY_MODES = frozenset({"1", "L", "LA"})
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
-def to_rgb(image: Image.Image) -> tuple[Pixels, bytes | None, str | None]:
+def to_rgb(image: Image.Image) -> tuple[NDArray[np.uint8], bytes | None, str | None]:
     """Convert a decoded picture.
 
     Returns:
@@ -65,7 +63,7 @@ def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     return rgb
 
 
-def _flat_rgb(image: Image.Image) -> Pixels:
+def _flat_rgb(image: Image.Image) -> NDArray[np.uint8]:
     """Put transparent areas before white, without copies that are not needed."""
     if image.has_transparency_data:
         rgba = image if image.mode == "RGBA" else image.convert("RGBA")
@@ -74,6 +72,6 @@ def _flat_rgb(image: Image.Image) -> Pixels:
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
-def _upper_bits(image: Image.Image) -> Pixels:
+def _upper_bits(image: Image.Image) -> NDArray[np.uint8]:
     """Reduce 16-bit grey, (H, W), to its upper 8 bits."""
     return (np.asarray(image).astype(np.uint32) >> 8).clip(0, 255).astype(np.uint8)

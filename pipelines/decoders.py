@@ -80,6 +80,6 @@ def _can_read_heic() -> bool:
         import pillow_heif
     except ImportError:
         return False
-    pillow_heif.options.DECODE_THREADS = 1  # the workers share the cores already
-    pillow_heif.register_heif_opener(thumbnails=False)
+    # One thread, because the workers share the cores already.
+    pillow_heif.register_heif_opener(thumbnails=False, decode_threads=1)
     return True

@@ -22,11 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from pipelines.colours import Pixels, to_rgb
+from pipelines.colours import to_rgb
 from pipelines.decoders import note_on_parts, open_image, pillow_errors
 from pipelines.errors import MissingFileError, PhotoError
 from pipelines.file_kinds import is_unreadable_name
 
+Pixels = NDArray[np.uint8]
 ImageFormat = Literal["png", "jpg", "webp"]
 
 PHOTO_EXTENSIONS = frozenset(
@@ -230,7 +231,7 @@ def encode(pixels: Pixels, image_format: ImageFormat, *, icc_profile: bytes | No
     if icc_profile is not None and image_format != "png":
         return _encode_with_profile(pixels, image_format, icc_profile)
     blue_first = cv2.cvtColor(pixels, _TO_OPENCV[pixels.shape[2]])
-    content = _encode_by_opencv(blue_first, image_format)
+    content = _encode_by_opencv(blue_first, image_format)  # type: ignore[arg-type]
     return content if icc_profile is None else _with_profile(content, icc_profile)
 
 

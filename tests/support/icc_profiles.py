@@ -17,9 +17,7 @@ def cmyk_profile() -> bytes:
         lightness = max(5, 100 - 45 * cyan - 50 * magenta - 10 * yellow - 90 * black)
         a = light * (-37 * cyan + 70 * magenta - 5 * yellow)
         b = light * (-50 * cyan - 3 * magenta + 90 * yellow)
-        corners += struct.pack(
-            ">3H", lightness * 0xFF00 // 100, (a + 128) * 256, (b + 128) * 256
-        )
+        corners += struct.pack(">3H", lightness * 0xFF00 // 100, (a + 128) * 256, (b + 128) * 256)
     identity = struct.pack(">9i", ONE, 0, 0, 0, ONE, 0, 0, 0, ONE)
     straight = struct.pack(">2H", 0, 0xFFFF)
     table = (
@@ -47,8 +45,14 @@ def _profile(kind: bytes, space: bytes, connection: bytes, tags: dict[bytes, byt
         table += struct.pack(">4s2I", name, start + len(body), len(content))
         body += content
     header = struct.pack(
-        ">I4xI4s4s4s12x4s28x3i48x", start + len(body), 0x02400000, kind, space, connection,
-        b"acsp", *_white(),
+        ">I4xI4s4s4s12x4s28x3i48x",
+        start + len(body),
+        0x02400000,
+        kind,
+        space,
+        connection,
+        b"acsp",
+        *_white(),
     )
     return header + table + body
 

@@ -60,7 +60,7 @@ whose deepest features have a pixel for every 32 x 32, cannot know a person from
 OVERSAMPLING = 2
 """Masks alone are made of photos decoded to no less than so many times the working size.
 
-Against whole decoding the masks of 12-megapixel photos differ by 0.05 to 0.6 grey levels on average;
+Against whole decoding, masks of 12-megapixel photos differ by 0.05 to 0.6 grey levels in the mean;
 with half of this it would be twice that, and decoding and resizing took a quarter less time.
 """
 

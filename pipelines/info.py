@@ -25,7 +25,7 @@ PACKAGES = (
     "typer",
     "zarr",
 )
-OPTIONAL_PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+OPTIONAL_PACKAGES = ("onnx", "onnxruntime", "onnxscript", "pillow-heif")
 CODECS = ("jpg", "libjpeg_turbo", "webp", "avif", "libtiff", "jpg_2000", "littlecms2")
 
 
@@ -43,7 +43,7 @@ def describe_installation() -> dict[str, object]:
 def versions() -> dict[str, str]:
     """Return the versions of banet, Python, the system and the packages that matter.
 
-    Those of the extra `onnx` are left out where they are not installed.
+    Those of the extras are left out where they are not installed.
     """
     found = {
         "banet": __version__,

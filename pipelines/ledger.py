@@ -40,6 +40,8 @@ class LedgerRow:
         coverage: Share of the photo that shows people, in [0, 1]; None if failed.
         confidence: How sure the network is of the portrait, in [0, 1]; None if failed.
         error: Why it failed; None if it did not.
+        note: What there is to say about the reading, such as that only the first of several pages
+            was taken; None if nothing.
         seconds: Wall time that the photo took.
         fingerprint: Identifies the weights and options of the run that wrote the row, so that
             runs with different ones can share a folder and each knows what it may skip.
@@ -57,6 +59,7 @@ class LedgerRow:
     coverage: float | None = None
     confidence: float | None = None
     error: str | None = None
+    note: str | None = None
     seconds: float
     fingerprint: str
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from pipelines.errors import ConfigError, InputError
+from pipelines.file_kinds import is_unreadable_name
 from pipelines.photo_search import PhotoTree
 
 MASKS = "masks"
@@ -68,7 +69,8 @@ def assign_stems(sources: Sequence[str], earlier: Mapping[str, str]) -> dict[str
 
     The extension is dropped; a photo whose name is then taken keeps it. Names count as equal if
     any usual file system holds them for equal: without regard to case and Unicode composition.
-    A name is taken, too, if its results would have the name of a folder (`a.png/`).
+    A name is taken, too, if its results would have the name of a folder (`a.png/`). Pictures that
+    cannot be read come last, so that a raw file takes nothing from the JPEG beside it.
 
     Args:
         sources: Relative paths of the photos, sorted.
@@ -77,7 +79,7 @@ def assign_stems(sources: Sequence[str], earlier: Mapping[str, str]) -> dict[str
     stems = {}
     taken = {_name_key(stem) for stem in earlier.values()}
     taken.update(_name_key(name) for name in _names_of_folders(sources))
-    for source in sources:
+    for source in sorted(sources, key=is_unreadable_name):
         stem = earlier.get(source)
         if stem is None:
             stem = next(name for name in _candidate_stems(source) if _name_key(name) not in taken)

@@ -8,7 +8,7 @@ from glob import glob, has_magic
 from pathlib import Path
 
 from pipelines.errors import InputError
-from pipelines.images import is_photo_path
+from pipelines.images import is_picture_path
 
 ANY_DEPTH = "**"
 
@@ -64,7 +64,7 @@ class PhotoTree:
 def find_photos(inputs: Sequence[Path]) -> PhotoTree:
     """Find the photos that files, folders and globs name.
 
-    Folders are searched to the bottom for files with the extension of a photo; hidden files and
+    Folders are searched to the bottom for files with the extension of a picture; hidden files and
     folders are left out, links to folders are followed once. A file that is named itself counts
     as a photo whatever its name. What exists is taken as it is, even with glob characters.
 
@@ -119,13 +119,13 @@ class _Search:
         for match in matches:
             if match.is_dir():
                 self._take_folder(match)
-            elif is_photo_path(match):
+            elif is_picture_path(match):
                 self.photos.add(match)
 
     def _take_folder(self, folder: Path) -> None:
         self.folders.append(folder)
         for parent, names in self._walk(folder):
-            self.photos.update(parent / name for name in names if is_photo_path(Path(name)))
+            self.photos.update(parent / name for name in names if is_picture_path(Path(name)))
 
     def _matches(self, folder: Path, parts: tuple[str, ...]) -> Iterator[Path]:
         """Yield what a pattern names in a folder; hidden names only if it spells out their dot."""

@@ -1,5 +1,6 @@
 """A run of `banet segment` as it proceeds: hands out the work and records what comes back."""
 
+import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,8 @@ SAME_INTERRUPT_SECONDS = 1.0
 
 LOCK_FILE = ".lock"
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(kw_only=True)
 class SegmentRun:
@@ -51,6 +54,7 @@ class SegmentRun:
     device: str = "not used"
     precision: str = "not used"
     skipped: int = 0
+    noted: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     stages: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     failures: list[Failure] = field(default_factory=list)
@@ -141,6 +145,13 @@ class SegmentRun:
             self._record_in_flight(results, ledger, progress)
             raise
         progress.finish()
+        if self.noted:
+            logger.info(
+                "%d photos come with a remark, such as that further pages were left out; it stands "
+                "as `note` in %s",
+                self.noted,
+                self.settings.out / LEDGER_NAME,
+            )
 
     def _record_in_flight(
         self, results: Iterator[BatchResult], ledger: Ledger, progress: Progress
@@ -164,6 +175,7 @@ class SegmentRun:
         self.skipped += len(result.unchanged)
         for row in result.rows:
             self.counts[row.status] += 1
+            self.noted += row.note is not None
             if row.status == "failed":
                 self.failures.append(Failure(source=row.source, error=row.error or ""))
         for stage, seconds in result.stages.items():

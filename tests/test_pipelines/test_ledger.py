@@ -33,7 +33,7 @@ def test_a_row_has_the_documented_keys(path: Path) -> None:
 
     documented = (
         "source size mtime_ns sha256 status mask composite width height coverage confidence "
-        "error seconds fingerprint"
+        "error note seconds fingerprint"
     )
     assert list(json.loads(path.read_text())) == documented.split()
     assert len(fields(LedgerRow)) == len(documented.split())

@@ -84,6 +84,10 @@ def test_no_two_photos_share_a_name_even_where_case_does_not_count() -> None:
     assert len(set(names)) == len(sources)
 
 
+def test_a_raw_file_takes_no_name_from_the_photo_beside_it() -> None:
+    assert assign_stems(["a.CR2", "a.jpg"], {}) == {"a.jpg": "a", "a.CR2": "a.CR2"}
+
+
 def test_names_of_earlier_runs_stay_when_photos_come_and_go() -> None:
     first = assign_stems(["a.heic", "a.jpg"], {})
 

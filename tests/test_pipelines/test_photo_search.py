@@ -25,6 +25,12 @@ def test_hidden_files_and_folders_and_other_files_are_left_out(touch: Touch) -> 
     assert find_photos([folder]).sources == ("a.jpg",)
 
 
+def test_raw_photos_are_not_overlooked_but_documents_are_no_photos(touch: Touch) -> None:
+    folder = touch("p/a.jpg", "p/a.CR2", "p/b.nef", "p/._b.nef", "p/c.pdf", "p/d.svg") / "p"
+
+    assert find_photos([folder]).sources == ("a.CR2", "a.jpg", "b.nef")
+
+
 def test_a_named_file_counts_whatever_its_name(touch: Touch) -> None:
     folder = touch("notes.txt", ".hidden.jpg")
 

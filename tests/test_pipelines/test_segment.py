@@ -81,7 +81,7 @@ def test_bad_photos_are_recorded_with_their_reason_and_the_rest_is_done(
     (photos / "text.jpg").write_text("no image")
     (photos / "cut.png").write_bytes(good[: len(good) // 2])
     (photos / "gone.jpg").symlink_to(photos / "nowhere.jpg")
-    (photos / "phone.heic").write_bytes(b"\x00\x00\x00\x18ftypheic" + b"\x00" * 50)
+    (photos / "raw.cr2").write_bytes(b"II*\x00\x10\x00\x00\x00CR\x02\x00" + b"\x00" * 50)
     Image.new("RGB", (4, 4)).save(photos / "vast.bmp")
     header = (photos / "vast.bmp").read_bytes()
     vast = header[:18] + struct.pack("<2i", 90_000, 90_000) + header[26:]
@@ -97,7 +97,7 @@ def test_bad_photos_are_recorded_with_their_reason_and_the_rest_is_done(
         "text.jpg": "not an image",
         "cut.png": "damaged image",
         "gone.jpg": "No such file",
-        "phone.heic": "convert it",
+        "raw.cr2": "convert it",
         "vast.bmp": "too large",
     }.items():
         assert reason in reasons[name]

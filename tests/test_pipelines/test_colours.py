@@ -1,0 +1,92 @@
+"""What becomes of colour spaces and profiles."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from icc_profiles import cmyk_profile, linear_grey_profile
+from numpy.typing import NDArray
+from PIL import Image, ImageCms
+
+from pipelines.images import decode_photo
+
+CYAN = (255, 0, 0, 0)
+
+
+def encoded(image: Image.Image, image_format: str, **options: object) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def colour_of(content: bytes) -> NDArray[np.int64]:
+    photo = decode_photo(content)
+    assert photo.icc_profile is None
+    assert photo.note is None
+    return photo.pixels.astype(np.int64).mean(axis=(0, 1))
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "TIFF"])
+def test_cmyk_goes_through_its_profile_to_srgb(image_format: str) -> None:
+    inks = Image.new("CMYK", (8, 8), CYAN)
+
+    plain = colour_of(encoded(inks, image_format))
+    through = colour_of(encoded(inks, image_format, icc_profile=cmyk_profile()))
+
+    assert np.abs(plain - (0, 255, 255)).max() <= 3
+    assert np.abs(through - (0, 151, 218)).max() <= 6  # Lab (55, -37, -50), clipped to sRGB
+
+
+def test_paper_stays_white() -> None:
+    paper = encoded(Image.new("CMYK", (8, 8)), "JPEG", icc_profile=cmyk_profile())
+
+    assert (colour_of(paper) >= 254).all()
+
+
+def test_a_jpeg_of_luma_chroma_and_black_is_not_a_negative() -> None:
+    # Adobe stores the negative of all four; Pillow does so, too, and marks it with transform 0.
+    negative = Image.new("RGB", (16, 16), (255 - 200, 255 - 100, 255 - 50)).convert("YCbCr")
+    planes = np.dstack([255 - np.asarray(negative), np.zeros((16, 16), np.uint8)])
+    content = bytearray(encoded(Image.fromarray(planes, "CMYK"), "JPEG", quality=95))
+    content[content.index(b"Adobe") + 11] = 2  # luma, chroma and black
+
+    assert np.abs(colour_of(bytes(content)) - (200, 100, 50)).max() <= 4
+
+
+@pytest.mark.parametrize(
+    ("mode", "value"), [("L", 55), ("LA", (55, 255)), ("I;16", 55 * 256 + 200)]
+)
+def test_grey_goes_through_its_profile_to_srgb(mode: str, value: object) -> None:
+    image = Image.new(mode, (4, 4), value)
+
+    assert np.abs(colour_of(encoded(image, "PNG")) - 55).max() <= 0
+    through = colour_of(encoded(image, "PNG", icc_profile=linear_grey_profile()))
+    assert np.abs(through - 128).max() <= 1
+
+
+def test_transparent_grey_with_a_profile_is_white() -> None:
+    content = encoded(Image.new("LA", (4, 4), (55, 0)), "PNG", icc_profile=linear_grey_profile())
+
+    assert (colour_of(content) == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("mode", "profile"), [("CMYK", b"junk"), ("CMYK", cmyk_profile()[:200]), ("RGB", b"junk")]
+)
+def test_a_profile_that_does_not_fit_is_left_out_and_that_is_said(
+    mode: str, profile: bytes
+) -> None:
+    photo = decode_photo(encoded(Image.new(mode, (8, 8)), "JPEG", icc_profile=profile))
+
+    assert photo.icc_profile is None
+    assert "profile" in (photo.note or "")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA"])
+def test_a_profile_of_rgb_is_kept(mode: str) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+    photo = decode_photo(encoded(Image.new(mode, (4, 4)), "PNG", icc_profile=profile))
+
+    assert photo.icc_profile == profile
+    assert photo.note is None

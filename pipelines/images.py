@@ -34,6 +34,9 @@ PHOTO_EXTENSIONS = frozenset(
 HEIC is among them although it cannot be read, so that such photos are reported, not overlooked.
 """
 
+OPAQUE = 255
+"""Alpha where a pixel shows nothing but the person."""
+
 PERSON_FROM = 128
 """The grey value from which on a pixel of a mask belongs to a person."""
 

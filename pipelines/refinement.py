@@ -182,7 +182,8 @@ def _under(edges: Pixels, height: int, width: int) -> Iterator[tuple[Integers, I
     for top in range(0, height, step):
         strip = edges[rows_of_edges[top : top + step]]
         enlarged = cv2.resize(strip, (width, len(strip)), interpolation=cv2.INTER_NEAREST)
-        points = np.asarray(cv2.findNonZero(enlarged), np.int32).reshape(-1, 2)
+        found = cv2.findNonZero(enlarged)
+        points = np.asarray(() if found is None else found, np.int32).reshape(-1, 2)
         for start in range(0, len(points), CHUNK_PIXELS):
             chunk = points[start : start + CHUNK_PIXELS]
             yield chunk[:, 0], chunk[:, 1] + top

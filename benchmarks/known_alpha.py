@@ -11,7 +11,10 @@ Floats = NDArray[np.float32]
 HAIRS = 400
 
 SOFTNESS = 1 / 2000
-"""Standard deviation of the blur of all edges, as a share of the longer side: a sharp lens."""
+"""Standard deviation of the blur of all edges, as a share of the longer side: a sharp lens.
+
+It is at least a pixel, so that edges are soft in small pictures, too.
+"""
 
 WORKING_SIDE = 320
 """Longer side of the network's map in pixels."""
@@ -31,7 +34,7 @@ def draw_portrait(*, height: int, width: int, seed: int = 0) -> tuple[Pixels, Fl
     """
     rng = np.random.default_rng(seed)
     alpha = cv2.GaussianBlur(
-        _silhouette(height, width, rng), (0, 0), max(height, width) * SOFTNESS
+        _silhouette(height, width, rng), (0, 0), max(1.0, max(height, width) * SOFTNESS)
     ).astype(np.float32) / np.float32(255)
     person = _texture(height, width, rng, middle=(120, 75, 55), spread=50)
     ground = _texture(height, width, rng, middle=(140, 165, 175), spread=90)

@@ -265,6 +265,12 @@ Background = Annotated[
 ]
 CompositeFormatOption = Annotated[CompositeFormat, typer.Option(help="File format of composites.")]
 MaskOption = Annotated[MaskKind, typer.Option(help="Grey levels at the edges, or black and white.")]
+Refine = Annotated[
+    bool,
+    typer.Option(
+        help="Draw the soft edges of masks anew along the edges that the photos have at full size."
+    ),
+]
 Threshold = Annotated[
     float,
     typer.Option(

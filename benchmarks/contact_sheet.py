@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.compositing import plain_background, put_before
 from pipelines.images import PERSON_FROM, Pixels, fitted_size, resize
-from pipelines.inference import binary_mask, soft_mask
+from pipelines.inference import binary_mask, soft_mask, to_alpha
 from pipelines.scoring import THRESHOLD
 
 PAPER = (255, 255, 255)
@@ -102,7 +102,7 @@ def error_map(photo: Pixels, kept: Pixels, mask: Pixels) -> Pixels:
 def _pictures(entry: Entry) -> Iterator[Pixels]:
     photo, mask = entry.sample.photo, entry.sample.mask
     height, width = mask.shape
-    alpha = soft_mask(entry.probability, height=height, width=width)
+    alpha = soft_mask(to_alpha(entry.probability), height=height, width=width)
     kept = binary_mask(entry.probability, height=height, width=width, threshold=THRESHOLD)
     cut_out = put_before(photo, alpha, plain_background(FLAT, height=height, width=width))
     height, width = _shown_size(entry)

@@ -62,16 +62,16 @@ def pooled_miou(overlap: Overlap) -> float:
     return float((portrait + background) / 2)
 
 
-def boundary_band(mask: Tensor, valid: Tensor) -> Tensor:
+def boundary_band(mask: Tensor, valid: Tensor, *, ratio: float = BOUNDARY_RATIO) -> Tensor:
     """Return the pixels of each mask that lie near its contour, (B, H, W) bool.
 
-    The band is the mask minus its erosion by `BOUNDARY_RATIO` of the diagonal of the valid area.
+    The band is the mask minus its erosion by `ratio` of the diagonal of the valid area.
     As in the reference code of boundary IoU, the frame of the photo counts as a contour.
     """
     bands = []
     for single, area in zip(mask & valid, valid, strict=True):
         rows, columns = area.any(dim=1).sum().item(), area.any(dim=0).sum().item()
-        steps = max(1, round(BOUNDARY_RATIO * (rows**2 + columns**2) ** 0.5))
+        steps = max(1, round(ratio * (rows**2 + columns**2) ** 0.5))
         # Repeated erosion by a 3x3 square is one by a larger square, which is separable; beyond
         # the frame there is no person.
         outside = F.pad((~single).float()[None], (steps,) * 4, value=1.0)
@@ -81,13 +81,16 @@ def boundary_band(mask: Tensor, valid: Tensor) -> Tensor:
     return torch.stack(bands)
 
 
-def boundary_iou(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+def boundary_iou(
+    prediction: Tensor, target: Tensor, valid: Tensor, *, ratio: float = BOUNDARY_RATIO
+) -> Tensor:
     """Boundary IoU (Cheng et al. 2021, Eq. 2) of each photo, (B,) float64 in [0, 1].
 
     Args:
         prediction: (B, H, W) bool.
         target: (B, H, W) bool.
         valid: (B, H, W) bool, False for pixels that do not count.
+        ratio: Width of the band as a share of the diagonal of the valid area.
     """
-    bands = boundary_band(prediction, valid), boundary_band(target, valid)
-    return portrait_iou(count_overlap(*bands, valid))
+    predicted, true = (boundary_band(mask, valid, ratio=ratio) for mask in (prediction, target))
+    return portrait_iou(count_overlap(predicted, true, valid))

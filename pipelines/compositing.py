@@ -14,13 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageColor
 
-from pipelines.images import Pixels, fitted_size, resize
+from pipelines.images import OPAQUE, Pixels, fitted_size, resize
 
 Floats = NDArray[np.float32]
 Colour = tuple[int, int, int]
-
-OPAQUE = 255
-"""Alpha where a pixel shows nothing but the person."""
 
 COARSE_SIDE = 384
 """Longer side in pixels of the small photo for estimates from far around."""

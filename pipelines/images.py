@@ -36,6 +36,9 @@ PHOTO_EXTENSIONS = frozenset(
 )
 """Lower-case extensions of the files that count as photos when a folder is searched."""
 
+OPAQUE = 255
+"""Alpha where a pixel shows nothing but the person."""
+
 PERSON_FROM = 128
 """The grey value from which on a pixel of a mask belongs to a person."""
 

@@ -15,7 +15,7 @@ from pipelines.allocator import keep_freed_memory
 from pipelines.devices import autocast
 from pipelines.errors import BanetError, PhotoError
 from pipelines.face_prior import Face, face_prior
-from pipelines.images import Pixels, resize, working_size
+from pipelines.images import OPAQUE, Pixels, resize, working_size
 
 CERTAIN = 0.02
 """Probabilities this close to 0 or 1 count as exactly 0 or 1 in a soft mask.
@@ -149,10 +149,24 @@ def require_finite(probability: NDArray[np.float32]) -> NDArray[np.float32]:
     return probability
 
 
-def soft_mask(probability: NDArray[np.float32], *, height: int, width: int) -> Pixels:
-    """Turn probabilities (h, w) into an alpha mask (height, width), 0 to 255."""
-    alpha = (probability - CERTAIN) * (255 / (1 - 2 * CERTAIN))
-    return resize(alpha.round().clip(0, 255).astype(np.uint8), height=height, width=width)
+def to_alpha(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Stretch probabilities so that those within `CERTAIN` of 0 or 1 are exactly that."""
+    return ((probability - CERTAIN) / np.float32(1 - 2 * CERTAIN)).clip(0, 1)
+
+
+def soft_mask(alpha: NDArray[np.float32], *, height: int, width: int) -> Pixels:
+    """Enlarge what `to_alpha` returned, (h, w), to a mask (height, width), 0 to 255."""
+    return resize((alpha * OPAQUE).round().astype(np.uint8), height=height, width=width)
+
+
+def split_mask(mask: Pixels, *, threshold: float) -> Pixels:
+    """Turn a soft mask into one that is 255 from a probability of `threshold` on, and else 0.
+
+    Since a soft mask does not tell probabilities within `CERTAIN` of 0 or 1 apart, thresholds
+    there count as `CERTAIN` and 1 - `CERTAIN`.
+    """
+    level = OPAQUE * to_alpha(np.array([threshold], np.float32))[0]
+    return np.where(mask >= max(1, level), np.uint8(OPAQUE), np.uint8(0))
 
 
 def binary_mask(

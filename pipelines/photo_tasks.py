@@ -37,6 +37,7 @@ class TaskSettings:
     precision: Precision
     size: int
     mask: MaskKind
+    refine: bool
     threshold: float
     composite: Composite
     composite_format: ImageFormat

@@ -36,6 +36,7 @@ from pipelines.images import (
     decode_photo,
     encode,
     read_bytes,
+    resize,
     write_atomically,
 )
 from pipelines.inference import (
@@ -44,11 +45,14 @@ from pipelines.inference import (
     coverage,
     limit_threads,
     soft_mask,
+    split_mask,
+    to_alpha,
 )
 from pipelines.ledger import LedgerRow
 from pipelines.parallel import available_memory
 from pipelines.photo_files import COMPOSITES, MASKS, RESULT_EXTENSIONS
 from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, TaskSettings
+from pipelines.refinement import GUIDE_SIDE, refined_mask
 
 EMPTY_BELOW = 0.001
 """A photo whose portrait share is below this is `empty`.
@@ -226,16 +230,12 @@ class _PhotoWorker:
     def _segment_content(self, row: LedgerRow, content: bytes, stem: str) -> LedgerRow:
         settings = self._settings
         with self.clock("decode"):
-            # Masks alone need few more pixels than the network sees.
-            is_reduced = settings.composite == "none"
-            reduced_to = OVERSAMPLING * settings.size if is_reduced else None
-            photo = decode_photo(content, reduced_to=reduced_to)
+            photo = decode_photo(content, reduced_to=self._least_side())
         with self.clock("forward"):
             probability = self._engine(photo.pixels)
         share = coverage(probability, threshold=settings.threshold)
         is_empty = share < EMPTY_BELOW
-        with self.clock("mask"):
-            mask = self._full_mask(probability, photo, is_empty=is_empty)
+        mask = self._full_mask(probability, photo, is_empty=is_empty)
         mask_path = f"{MASKS}/{stem}.png"
         composite_path = self._write_composite(photo, mask, stem, is_empty=is_empty)
         self._write(mask_path, mask, "png")
@@ -251,19 +251,37 @@ class _PhotoWorker:
             note=photo.note,
         )
 
+    def _least_side(self) -> int | None:
+        """Return how many pixels the shorter side of a photo needs; None if all of them count.
+
+        Masks alone need no more than the network sees, and what their edges are drawn after.
+        """
+        settings = self._settings
+        if settings.composite != "none":
+            return None
+        enough = OVERSAMPLING * settings.size
+        return max(enough, GUIDE_SIDE) if settings.refine else enough
+
     def _full_mask(
         self, probability: NDArray[np.float32], photo: Photo, *, is_empty: bool
     ) -> Pixels:
+        height, width = photo.height, photo.width
+        settings = self._settings
         if is_empty:
-            return np.zeros((photo.height, photo.width), np.uint8)
-        if self._settings.mask == "soft":
-            return soft_mask(probability, height=photo.height, width=photo.width)
-        return binary_mask(
-            probability,
-            height=photo.height,
-            width=photo.width,
-            threshold=self._settings.threshold,
-        )
+            return np.zeros((height, width), np.uint8)
+        if settings.refine:
+            with self.clock("refine"):
+                mask = refined_mask(to_alpha(probability), photo.pixels)
+            with self.clock("mask"):
+                mask = resize(mask, height=height, width=width)
+                is_soft = settings.mask == "soft"
+                return mask if is_soft else split_mask(mask, threshold=settings.threshold)
+        with self.clock("mask"):
+            if settings.mask == "soft":
+                return soft_mask(to_alpha(probability), height=height, width=width)
+            return binary_mask(
+                probability, height=height, width=width, threshold=settings.threshold
+            )
 
     def _write_composite(
         self, photo: Photo, mask: Pixels, stem: str, *, is_empty: bool

@@ -21,6 +21,7 @@ def fingerprint(settings: TaskSettings) -> str:
         "fp32" if is_exported else settings.precision,  # there `auto` means nothing else
         settings.size,
         settings.mask,
+        settings.refine,
         settings.threshold,
         settings.composite,
         settings.composite_format if settings.composite != "none" else None,

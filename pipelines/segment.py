@@ -102,6 +102,7 @@ def _task_settings(
         precision=options.precision,
         size=options.size or weights.info.size,
         mask=options.mask,
+        refine=options.refine,
         threshold=options.threshold,
         composite=options.composite,
         composite_format=options.composite_format,

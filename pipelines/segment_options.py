@@ -30,6 +30,7 @@ class SegmentOptions:
         background: Colour (`white`, `#rrggbb`) or picture; None is white for `color`.
         composite_format: Of the composites; `jpg` cannot be transparent.
         mask: `soft`, 256 levels of alpha, or `binary`, 0 and 255.
+        refine: Draw the soft edges of masks anew along the edges that the photos have at full size.
         threshold: Probability, between 0 and 1, from which a pixel counts as part of a person: in
             binary masks, in `coverage`, and for whether a photo is `empty`.
         size: Working size; None for the one that the weights were trained for.
@@ -53,6 +54,7 @@ class SegmentOptions:
     background: str | None = None
     composite_format: ImageFormat = "png"
     mask: MaskKind = "soft"
+    refine: bool = True
     threshold: float = 0.5
     size: int | None = None
     precision: Precision = "auto"

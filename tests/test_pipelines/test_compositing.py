@@ -107,6 +107,20 @@ def test_a_blurred_background_is_not_tinged_by_the_person() -> None:
     assert np.abs(background[alpha == 0].astype(int) - 40).max() <= 2
 
 
+def test_a_background_is_blurred_as_far_as_the_photo_is_large() -> None:
+    photo = np.zeros((400, 400, 3), np.uint8)
+    photo[:, 200:] = 255
+    nobody = np.zeros(photo.shape[:2], np.uint8)
+    larger = photo.repeat(4, axis=0).repeat(4, axis=1)
+
+    blurred = blurred_background(photo, nobody)
+    blurred_larger = blurred_background(larger, nobody.repeat(4, axis=0).repeat(4, axis=1))
+
+    shrunk = cv2.resize(blurred_larger, (400, 400), interpolation=cv2.INTER_AREA)
+    assert np.abs(shrunk.astype(int) - blurred).max() <= 12
+    assert 40 < blurred[200, 193, 0] < 127  # within one standard deviation of the edge
+
+
 def test_a_background_picture_is_cropped_around_its_middle_to_fill() -> None:
     picture = np.zeros((100, 300, 3), np.uint8)
     picture[:, 100:200] = 255

@@ -78,6 +78,7 @@ def test_other_options_in_the_same_folder_skip_only_what_they_did_themselves(
     assert counts(run(photos)) == (2, 0, 0, 3)
     assert counts(run(photos, mask="binary")) == (5, 0, 0, 0)
     assert counts(run(photos, mask="binary")) == (0, 0, 0, 5)
+    assert counts(run(photos, mask="binary", refine=False)) == (5, 0, 0, 0)
 
 
 def test_a_different_background_picture_of_the_same_name_counts_as_another_option(

@@ -67,7 +67,7 @@ def test_run_json_is_the_summary(run: Run, photos: Path) -> None:
     assert set(content) >= SUMMARY_KEYS
     assert content["discovered"] == content["ok"] == 5
     assert (content["device"], content["precision"]) in {("cpu", "fp32"), ("cuda", "fp32")}
-    assert {"decode", "forward", "encode"} <= set(content["stages"])
+    assert {"decode", "forward", "refine", "encode"} <= set(content["stages"])
     assert all(seconds >= 0 for seconds in content["stages"].values())
     assert content["weights"] == summary.weights
     assert json.loads(json.dumps(summary.as_json()))["ok"] == 5
@@ -188,6 +188,18 @@ def test_every_kind_of_composite_is_written(
 
     picture = pixels(photos.with_name("photos-segmented") / f"composites/0.{extension}")
     assert picture.shape == (40, 60, channels)
+
+
+@pytest.mark.parametrize("composite", ["none", "transparent"])
+def test_refining_is_told_and_can_be_left_out(run: Run, photos: Path, composite: str) -> None:
+    mask = photos.with_name("photos-segmented") / "masks/0.png"
+    refined = run(photos, composite=composite)
+    with_refining = pixels(mask)
+    plain = run(photos, composite=composite, refine=False)
+
+    assert "refine" in refined.stages
+    assert "refine" not in plain.stages
+    assert not np.array_equal(pixels(mask), with_refining)
 
 
 def test_masks_alone_come_without_composites(run: Run, photos: Path) -> None:

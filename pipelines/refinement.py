@@ -1,0 +1,213 @@
+"""Masks at the size of the photo, whose soft edges follow the edges in the photo.
+
+After He and Sun, "Fast Guided Filter" (arXiv:1505.00996), with the colours of the photo as guide:
+around every pixel of the network's small map, alpha is fitted as a linear function of colour, and
+these functions, enlarged, are applied to the colours of the whole photo. Three things differ:
+pixels count the more in a fit the surer the network is of them, so that what it is unsure of
+follows the colours of person and background nearby; what it is sure of stays as it is; and the
+colours of the whole photo are looked at only along edges of the small mask, since elsewhere they
+add nothing to it but their texture.
+"""
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.images import OPAQUE, Pixels, resize
+
+Floats = NDArray[np.float32]
+Integers = NDArray[np.integer]
+
+FIT_RADIUS = 6
+"""Radius of the windows that functions are fitted in, in pixels of the small map."""
+
+MEAN_RADIUS = 3
+"""Radius of the mean over the functions of neighbouring windows, likewise."""
+
+REGULARISATION = 2e-3
+"""Epsilon of Eq. 5 for colours in [0, 1]: contrasts far below its root are no edges.
+
+Half of it scores no better, and turns the noise of dark photos into grain at the edges.
+"""
+
+LEAST_WEIGHT = 0.002
+"""Of a pixel that may or may not be a person, where one that surely is or is not weighs 1."""
+
+EDGE_CONTRAST = 0.15
+"""The small mask has an edge where so much of alpha lies between neighbours."""
+
+GUIDE_SIDE = 1000
+"""Pixels that the shorter side of a photo should have as a guide; more of them show little."""
+
+SAMPLES_PER_SIDE = 4
+"""So many pixels of the photo, squared, are averaged for one of the small guide.
+
+The mean over all of them looks no different, and costs five times as much at 12 megapixels.
+"""
+
+STRIP_PIXELS = 1 << 20
+"""About so many pixels are searched for edges at once, which bounds the memory."""
+
+CHUNK_PIXELS = 1 << 14
+"""So many pixels are drawn at once; OpenCV takes fewer than 32,768."""
+
+_FIRST, _SECOND = np.triu_indices(4)
+
+
+def refined_mask(alpha: Floats, pixels: Pixels) -> Pixels:
+    """Bring alpha to the size of a photo, guided by the photo.
+
+    Args:
+        alpha: Of the network, (h, w) in [0, 1]. Where it is 0 or 1 it is not touched.
+        pixels: The photo, RGB (H, W, 3).
+
+    Returns:
+        (H, W), 0 to 255.
+    """
+    height, width = pixels.shape[:2]
+    guide = _small_guide(pixels, *alpha.shape)
+    functions = _alpha_of_colour(alpha, guide)
+    small = _drawn(alpha, functions, guide)
+    mask = resize((small * OPAQUE).round().astype(np.uint8), height=height, width=width)
+    mask = np.array(mask) if mask.base is not None else mask
+    flat_mask, flat_pixels = mask.reshape(-1), pixels.reshape(-1, 3)
+    for x, y in _under(_edges(small), height, width):
+        # Flat, which is twice as fast as indexing with rows and columns.
+        index = y.astype(np.int64) * width + x
+        colours = flat_pixels.take(index, axis=0).astype(np.float32) / np.float32(OPAQUE)
+        places = _places(x, y, height / len(alpha), width / alpha.shape[1])
+        drawn = _drawn(_at(alpha, places), _at(functions, places), colours)
+        flat_mask[index] = (drawn * OPAQUE).round().astype(np.uint8)
+    return mask
+
+
+def _small_guide(pixels: Pixels, height: int, width: int) -> Floats:
+    """Shrink a photo to RGB (height, width, 3) in [0, 1]."""
+    rows, columns = (
+        min(whole, small * SAMPLES_PER_SIDE)
+        for whole, small in zip(pixels.shape, (height, width), strict=False)
+    )
+    sampled = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT)
+    small_photo = resize(np.asarray(sampled, np.uint8), height=height, width=width)
+    return small_photo.astype(np.float32) / np.float32(OPAQUE)
+
+
+def _alpha_of_colour(alpha: Floats, guide: Floats) -> Floats:
+    """Find alpha as a linear function of colour around every pixel.
+
+    Args:
+        alpha: (h, w) in [0, 1].
+        guide: RGB, (h, w, 3) in [0, 1].
+
+    Returns:
+        (h, w, 4): the factors of R, G and B, and what is added to them.
+    """
+    weight = _certainty(alpha) + np.float32(LEAST_WEIGHT)
+    values = np.dstack((guide, alpha))
+    products = values[..., _FIRST] * values[..., _SECOND]
+    planes = np.dstack((np.ones_like(alpha), values, products)) * weight[..., None]
+    functions = np.zeros_like(values)
+    near = _near_soft(alpha)
+    functions[near] = _fit(_box(planes, FIT_RADIUS)[near])
+    return _box(functions, MEAN_RADIUS)
+
+
+def _certainty(alpha: Floats) -> Floats:
+    """Return 1 where alpha is 0 or 1, and 0 where it is one half."""
+    return np.square(2 * alpha - 1)
+
+
+def _near_soft(alpha: Floats) -> NDArray[np.bool_]:
+    """Return where a mean of functions for a soft pixel of the enlarged alpha reaches, (h, w)."""
+    side = 2 * (MEAN_RADIUS + 1) + 1  # one more, for between 0 and 1 lies something soft
+    window = np.ones((side, side), np.uint8)
+    return np.asarray((cv2.dilate(alpha, window) > 0) & (cv2.erode(alpha, window) < 1))
+
+
+def _fit(moments: Floats) -> Floats:
+    """Fit linear functions of colour by weighted least squares: Eqs. 5 and 6, with three channels.
+
+    Args:
+        moments: (n, 15), over n windows: sum of the weights; weighted sums of R, G, B and alpha,
+            and of the products of every two of them.
+
+    Returns:
+        (n, 4), see `_alpha_of_colour`.
+    """
+    means = moments[:, 1:] / moments[:, :1]
+    mean, square = means[:, :4], means[:, 4:]
+    covariance = np.empty((len(moments), 4, 4), np.float32)
+    covariance[:, _FIRST, _SECOND] = square - mean[:, _FIRST] * mean[:, _SECOND]
+    covariance[:, _SECOND, _FIRST] = covariance[:, _FIRST, _SECOND]
+    covariance[:, range(3), range(3)] += np.float32(REGULARISATION)
+    red, green, blue, target = (covariance[:, :3, channel] for channel in range(4))
+    # Cramer's rule: several times as fast as the general solver.
+    across = np.cross(green, blue)
+    cofactors = np.stack((across, np.cross(blue, red), np.cross(red, green)), axis=1)
+    factors = np.einsum("nij,nj->ni", cofactors, target)
+    factors /= np.einsum("nj,nj->n", red, across)[:, None]
+    constant = mean[:, 3] - np.einsum("nj,nj->n", factors, mean[:, :3])
+    return np.column_stack((factors, constant))
+
+
+def _box(planes: Floats, radius: int) -> Floats:
+    side = 2 * radius + 1
+    return np.asarray(cv2.blur(planes, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
+
+
+def _drawn(alpha: Floats, functions: Floats, colours: Floats) -> Floats:
+    """Draw alpha anew, (...) in [0, 1].
+
+    Args:
+        alpha: Of the network, (...) in [0, 1]; the surer it is, the more of it remains.
+        functions: (..., 4).
+        colours: RGB, (..., 3) in [0, 1].
+    """
+    fitted = np.einsum("...c,...c->...", functions[..., :3], colours) + functions[..., 3]
+    certainty = _certainty(alpha)
+    trust = certainty * certainty * certainty  # much faster than a power
+    return (fitted + trust * (alpha - fitted)).clip(0, 1)
+
+
+def _edges(small: Floats) -> Pixels:
+    """Return 1 where alpha (h, w) has an edge, else 0."""
+    window = np.ones((3, 3), np.uint8)
+    contrast = cv2.dilate(small, window) - cv2.erode(small, window)
+    return (contrast > EDGE_CONTRAST).astype(np.uint8)
+
+
+def _under(edges: Pixels, height: int, width: int) -> Iterator[tuple[Integers, Integers]]:
+    """Yield columns and rows of the pixels of a photo (height, width) that edges (h, w) cover."""
+    rows_of_edges = np.arange(height) * len(edges) // height
+    step = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, step):
+        strip = edges[rows_of_edges[top : top + step]]
+        enlarged = cv2.resize(strip, (width, len(strip)), interpolation=cv2.INTER_NEAREST)
+        found = cv2.findNonZero(enlarged)
+        points = np.asarray(() if found is None else found, np.int32).reshape(-1, 2)
+        for start in range(0, len(points), CHUNK_PIXELS):
+            chunk = points[start : start + CHUNK_PIXELS]
+            yield chunk[:, 0], chunk[:, 1] + top
+
+
+def _places(x: Integers, y: Integers, rows: float, columns: float) -> Floats:
+    """Return where pixels (x, y) of a photo lie in a map, (n, 1, 2).
+
+    Args:
+        x: Columns, (n,).
+        y: Rows, (n,).
+        rows: Of the photo for one of the map.
+        columns: Of the photo for one of the map.
+    """
+    places = np.empty((len(x), 1, 2), np.float32)
+    places[:, 0, 0] = (x + 0.5) / columns - 0.5
+    places[:, 0, 1] = (y + 0.5) / rows - 0.5
+    return places
+
+
+def _at(plane: Floats, places: Floats) -> Floats:
+    """Interpolate a map (h, w, ...) at some places: (n, ...)."""
+    # The stubs do not know that None is how both maps are given in one.
+    return cv2.remap(plane, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]  # type: ignore[call-overload]

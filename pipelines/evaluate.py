@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -14,13 +16,13 @@ from numpy.typing import NDArray
 from models import MODELS
 from pipelines.checkpoints import Weights
 from pipelines.devices import Precision, memory_limit_explained, precision_name
-from pipelines.engines import Engine, load_network, make_engine
-from pipelines.errors import ConfigError, InputError
+from pipelines.engines import Engine, load_network, make_engine, working_size_of
+from pipelines.errors import BanetError, ConfigError, InputError, PhotoError
 from pipelines.face_prior import Face
 from pipelines.images import Pixels, write_atomically
 from pipelines.inference import MINIMUM_SIZE
 from pipelines.known_faces import known_faces
-from pipelines.onnx_engine import OnnxWeights
+from pipelines.onnx_weights import OnnxWeights
 from pipelines.progress import Progress, SilentProgress
 from pipelines.runtimes import resolve_compute, runtime_mistakes
 from pipelines.scoring import PhotoScore, Scores, score_mask, summarise
@@ -124,7 +126,7 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
         InputError: A dataset has no samples in the split.
         WeightsError: Weights cannot be read.
         DeviceError: The device is not there.
-        BanetError: Its memory does not suffice.
+        BanetError: Its memory does not suffice, or a network of others cannot segment a photo.
     """
     started = perf_counter()
     progress = progress or SilentProgress()
@@ -139,13 +141,15 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
     for name in options.weights:
         weights = load_network(name)
         _warn_of_zero_prior(weights)
-        size = options.size or weights.info.size
+        size = working_size_of(weights, options.size)
         engine = make_engine(weights, device=device, dtype=dtype, size=size)
         for store, indices in zip(stores, chosen, strict=True):
             scores: list[PhotoScore] = []
             faces = _faces(store, indices, weights, split=options.split)
             for (sample, photo, mask), face in zip(store.photos(indices), faces, strict=True):
-                scores.append(score_mask(_probability(engine, photo, face), mask))
+                with _photo_errors_named(name, sample):
+                    probability = _probability(engine, photo, face)
+                scores.append(score_mask(probability, mask))
                 rows.append(_row(name, store.path, sample, scores[-1]))
                 progress.advance()
             results.append(
@@ -191,6 +195,17 @@ def _probability(engine: Engine, photo: Pixels, face: Face | None) -> NDArray[np
         f"{engine.device}: not enough memory for a photo; use a smaller --size{elsewhere}"
     ):
         return engine(photo, face)
+
+
+@contextmanager
+def _photo_errors_named(weights: str, sample: str) -> Iterator[None]:
+    """Raise a `BanetError` where a network of others cannot segment a photo."""
+    try:
+        yield
+    except PhotoError as error:
+        raise BanetError(
+            f"{weights}: {sample}: {error}; correct how the file is said to be used"
+        ) from error
 
 
 def chosen_indices(store: Store, split: str) -> list[int]:

@@ -34,7 +34,12 @@ class Engine(Protocol):
     dtype: torch.dtype
 
     def __call__(self, pixels: Pixels, face: Face | None = None) -> NDArray[np.float32]:
-        """Segment RGB pixels (H, W, 3) of any size; see `Segmenter`."""
+        """Segment RGB pixels (H, W, 3) of any size; see `Segmenter`.
+
+        Returns:
+            Probability that a pixel shows a person, (h, w) in [0, 1], of the whole photo. Networks
+            of others choose h and w as they like, not even in the proportions of the photo.
+        """
 
 
 def load_network(name: str) -> Weights | OnnxWeights:

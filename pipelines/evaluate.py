@@ -37,7 +37,7 @@ class EvaluateOptions:
 
     Attributes:
         datasets: Stores made by `banet prepare`, each scored on its own.
-        weights: Shipped names, weights files or what `banet export` made of them.
+        weights: Shipped names, weights files, or ONNX files.
         split: train, val, test or all.
         out: Folder for `metrics.json` and `samples.csv`; None writes nothing.
         size: Working size; None takes that of the weights.

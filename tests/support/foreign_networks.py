@@ -22,7 +22,7 @@ AXES_ARE_AN_INPUT = 18
 KINDS = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "uint8": TensorProto.UINT8}
 
 NORMAL = {
-    "size": [64, 48],
+    "size": [128, 96],
     "fit": "stretch",
     "layout": "NCHW",
     "colour_order": "RGB",
@@ -48,7 +48,7 @@ class Network:
         needs: What the sides of a picture must be multiples of.
     """
 
-    shape: tuple[int | str | None, ...] = (1, 3, 64, 48)
+    shape: tuple[int | str | None, ...] = (1, 3, 128, 96)
     layout: str = "NCHW"
     dtype: str = "float32"
     colour_order: str = "RGB"
@@ -165,7 +165,7 @@ class Network:
 
 def draw(*, height: int, width: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return a photo of somebody left of the middle and near the top, and the right mask."""
-    photo = np.full((height, width, 3), (30, 90, 230), np.uint8)
+    photo = np.full((height, width, 3), (40, 160, 60), np.uint8)
     mask = np.zeros((height, width), np.bool_)
     mask[height // 8 : height * 5 // 8, width // 6 : width // 2] = True
     photo[mask] = PERSON

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -30,6 +30,9 @@ from pipelines.onnx_graph import INPUT_DTYPES, GraphValue
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, NodeArg
 
+Session: TypeAlias = "InferenceSession"
+"""A network that ONNX Runtime has made ready to run."""
+
 LEAST_VERSIONS = {"onnx": "1.18", "onnxruntime": "1.23", "onnxscript": "0.7"}
 """The packages of the extra `onnx`. Earlier ones know nothing of the opset that is exported."""
 
@@ -46,9 +49,7 @@ class OnnxSegmenter:
             effect if the description names a fixed size.
     """
 
-    def __init__(
-        self, session: "InferenceSession", description: NetworkDescription, *, size: int
-    ) -> None:
+    def __init__(self, session: Session, description: NetworkDescription, *, size: int) -> None:
         self.device = torch.device("cpu")
         self.dtype = torch.float32
         self._size = size
@@ -139,7 +140,7 @@ def require(*packages: str) -> None:
         )
 
 
-def open_session(content: bytes, *, threads: int, optimised: bool = True) -> "InferenceSession":
+def open_session(content: bytes, *, threads: int, optimised: bool = True) -> Session:
     """Make a network of an ONNX file's content ready to run on the CPU.
 
     Args:

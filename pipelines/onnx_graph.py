@@ -261,11 +261,11 @@ def _possible_layouts(image: GraphValue) -> list[Layout]:
 
 
 def _known_layout(image: GraphValue) -> Layout | None:
-    """Return the layout whose channels alone are three; None if there is no such."""
-    known: list[Layout] = [
-        layout for layout in get_args(Layout) if image.shape[CHANNEL_AXIS[layout]] == CHANNELS
-    ]
-    return known[0] if len(known) == 1 else None
+    """Return the layout whose channels are three, or may be where the other's cannot."""
+    possible = _possible_layouts(image)
+    surely = [layout for layout in possible if image.shape[CHANNEL_AXIS[layout]] == CHANNELS]
+    candidates = surely or possible
+    return candidates[0] if len(candidates) == 1 else None
 
 
 def _sides(image: GraphValue, layout: Layout | None) -> Sides:

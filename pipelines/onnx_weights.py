@@ -4,7 +4,6 @@ import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,7 +13,14 @@ from pipelines.devices import memory_limit_explained
 from pipelines.errors import ConfigError, PhotoError, WeightsError
 from pipelines.network_description import NetworkDescription, Statement, read_statement
 from pipelines.network_pictures import output_planes, probability
-from pipelines.onnx_engine import OnnxSegmenter, first_line, graph_values, open_session, require
+from pipelines.onnx_engine import (
+    OnnxSegmenter,
+    Session,
+    first_line,
+    graph_values,
+    open_session,
+    require,
+)
 from pipelines.onnx_graph import describe, refuse_other_planes, the_image
 from pipelines.onnx_metadata import (
     OnnxInfo,
@@ -23,9 +29,6 @@ from pipelines.onnx_metadata import (
     is_exported,
     parse_metadata,
 )
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +102,7 @@ def read_onnx(name: str, sha256: str) -> bytes:
     return content
 
 
-def _examined(content: bytes, path: Path) -> "InferenceSession":
+def _examined(content: bytes, path: Path) -> Session:
     """Return a session for looking at a file, which may be anything.
 
     Raises:
@@ -122,7 +125,7 @@ def _examined(content: bytes, path: Path) -> "InferenceSession":
         ) from error
 
 
-def _described(session: "InferenceSession", statement: Statement) -> NetworkDescription:
+def _described(session: Session, statement: Statement) -> NetworkDescription:
     """Return how a network of others is used, after it has computed a picture.
 
     Raises:

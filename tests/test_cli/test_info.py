@@ -36,7 +36,7 @@ def test_info_asks_for_what_is_not_stated_about_a_network_of_others(banet, tmp_p
     outcome = banet("info", "--weights", Network().write(tmp_path / "theirs.onnx"))
 
     assert outcome.exit_code == 2
-    assert "theirs.toml: fit (" in " ".join(outcome.stderr.split())
+    assert "theirs.toml: colour_order (" in " ".join(outcome.stderr.split())
 
 
 def test_info_for_people_leaves_standard_output_alone(banet):

@@ -326,7 +326,7 @@ def test_an_exported_network_that_lost_its_metadata_does_the_same_with_a_toml_fi
     model = onnx.load(onnx_file)
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "theirs.onnx")
-    toml = without("layout", "size", "fit", size=64, multiple=16, output="portrait")
+    toml = {**without("layout", "fit"), "size": 64, "multiple": 16, "output": "portrait"}
     (tmp_path / "theirs.toml").write_text(
         "\n".join(f"{key} = {json.dumps(value)}" for key, value in toml.items())
     )

@@ -207,8 +207,9 @@ EvaluatedWeights = Annotated[
     list[str],
     typer.Option(
         metavar="NAME|FILE",
-        help="Weights to judge: shipped, .safetensors, or .onnx of `banet export`, which is "
-        "computed on the CPU in fp32, as are all that are named beside it; may be repeated.",
+        help="Weights to judge: shipped, .safetensors, or .onnx of `banet export` or of others "
+        "(docs/networks.md), which is computed on the CPU in fp32, as are all that are named "
+        "beside it; may be repeated.",
     ),
 ]
 EvaluatedSplitOption = Annotated[
@@ -222,7 +223,7 @@ WorkingSize = Annotated[
     int | None,
     typer.Option(
         metavar="PIXELS",
-        help="Longer side of the photo as the network sees it.",
+        help="Longer side of the photo as the network sees it; for networks that take any.",
         show_default="the weights' own",
     ),
 ]
@@ -244,14 +245,15 @@ Weights = Annotated[
     str,
     typer.Option(
         metavar="NAME|FILE",
-        help="Weights to segment with: shipped, .safetensors, or .onnx of `banet export`.",
+        help="Weights to segment with: shipped, .safetensors, or .onnx of `banet export` or of "
+        "others, which a .toml of the same name beside it says how to use (docs/networks.md).",
     ),
 ]
 RuntimeOption = Annotated[
     Runtime,
     typer.Option(
-        help="What computes; auto takes ONNX Runtime for the .onnx files of `banet export`, torch "
-        "for all others. onnx needs --weights to be such a file."
+        help="What computes; auto takes ONNX Runtime for .onnx files, torch for all others. onnx "
+        "needs --weights to be such a file."
     ),
 ]
 CompositeOption = Annotated[Composite, typer.Option(help="What takes the background's place.")]
@@ -312,6 +314,17 @@ ExportedWeights = Annotated[
     str, typer.Argument(metavar="WEIGHTS", help="Shipped weights or a .safetensors file.")
 ]
 OnnxFile = Annotated[Path, typer.Argument(metavar="OUT.onnx", help="ONNX file to write.")]
+
+# banet info
+DescribedWeights = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Weights to describe beside the shipped ones; of .onnx files, also how they are used. "
+        "May be repeated.",
+        show_default="none",
+    ),
+]
 
 # banet init
 ConfigTarget = Annotated[Path, typer.Argument(metavar="FILE", help="Settings file to write.")]

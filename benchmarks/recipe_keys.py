@@ -9,7 +9,8 @@ from typing import Any
 from markdown_tables import markdown_table
 
 from pipelines.augmentation.settings import Augmentation
-from pipelines.recipes import AUGMENTATION_RULES, RECIPE_RULES, STAGE_RULES, Recipe, Rule, Stage
+from pipelines.recipes import AUGMENTATION_RULES, RECIPE_RULES, STAGE_RULES, Recipe, Stage
+from pipelines.rules import Rule
 
 TABLES = ("stages", "augmentation")
 """Keys that are no values but tables of keys."""

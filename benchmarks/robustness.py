@@ -35,7 +35,7 @@ from pipelines.errors import BanetError, ConfigError
 from pipelines.images import encode, write_atomically
 from pipelines.inference import limit_threads
 from pipelines.info import versions
-from pipelines.onnx_engine import OnnxWeights
+from pipelines.onnx_weights import OnnxWeights
 from pipelines.runtimes import resolve_compute
 from pipelines.store import Store, open_store
 

@@ -26,7 +26,7 @@ from pipelines.errors import PhotoError, WeightsError
 from pipelines.evaluate import chosen_indices
 from pipelines.images import PERSON_FROM, Pixels
 from pipelines.inference import binary_mask, coverage
-from pipelines.onnx_engine import OnnxWeights
+from pipelines.onnx_weights import OnnxWeights
 from pipelines.progress import Progress, SilentProgress
 from pipelines.scoring import THRESHOLD
 from pipelines.store import Store

@@ -8,12 +8,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipelines.checkpoints import Weights, load_weights, load_weights_once, refuse_other_file
+from pipelines.checkpoints import Weights, load_weights, load_weights_once
 from pipelines.devices import Precision
+from pipelines.errors import ConfigError
 from pipelines.face_prior import Face
 from pipelines.images import Pixels
 from pipelines.inference import Segmenter
-from pipelines.onnx_engine import OnnxSegmenter, OnnxWeights, load_onnx
+from pipelines.network_description import NetworkDescription
+from pipelines.onnx_engine import OnnxSegmenter, open_session
+from pipelines.onnx_weights import OnnxWeights, load_onnx, read_onnx
 from pipelines.runtimes import resolve_compute, runtime_of
 
 _loading = threading.Lock()
@@ -31,11 +34,16 @@ class Engine(Protocol):
     dtype: torch.dtype
 
     def __call__(self, pixels: Pixels, face: Face | None = None) -> NDArray[np.float32]:
-        """Segment RGB pixels (H, W, 3) of any size; see `Segmenter`."""
+        """Segment RGB pixels (H, W, 3) of any size; see `Segmenter`.
+
+        Returns:
+            Probability that a pixel shows a person, (h, w) in [0, 1], of the whole photo. Networks
+            of others choose h and w as they like, not even in the proportions of the photo.
+        """
 
 
 def load_network(name: str) -> Weights | OnnxWeights:
-    """Read weights, or a network that was exported, as the name of the file says.
+    """Read weights, or a network in an ONNX file, as the name of the file says.
 
     Raises:
         WeightsError: As `load_weights` and `load_onnx`.
@@ -56,16 +64,16 @@ def make_engine(
 
     Args:
         weights: What `load_network` returned.
-        device: As for `Segmenter`; the CPU for an exported network.
-        dtype: As for `Segmenter`; float32 for an exported network.
+        device: As for `Segmenter`; the CPU for an ONNX file.
+        dtype: As for `Segmenter`; float32 for an ONNX file.
         size: Working size.
-        threads: For an exported network; None takes as many as torch would.
+        threads: For an ONNX file; None takes as many as torch would.
 
     Raises:
         BanetError: As `Segmenter`.
     """
     if isinstance(weights, OnnxWeights):
-        return OnnxSegmenter(weights, size=size, threads=threads or torch.get_num_threads())
+        return _onnx_engine(weights.content, weights.description, size=size, threads=threads)
     return Segmenter(weights.network, device=device, dtype=dtype, size=size)
 
 
@@ -77,8 +85,19 @@ def engine_once(
     precision: Precision,
     size: int,
     threads: int | None,
+    description: NetworkDescription | None = None,
 ) -> Engine:
     """Return the engine of this process, loading the weights at the first call.
+
+    Args:
+        weights: What `load_network` takes.
+        sha256: Of the file that it names.
+        device: As for `resolve_compute`.
+        precision: As for `resolve_compute`.
+        size: Working size.
+        threads: As for `make_engine`.
+        description: Of a network in an ONNX file. It comes from whoever started the run, so that
+            all workers use the network in the same way.
 
     Raises:
         WeightsError: As `load_network`, or the file is not the one whose hash is `sha256`.
@@ -87,8 +106,31 @@ def engine_once(
     """
     with _loading:
         return _load_engine(
-            weights, sha256, device=device, precision=precision, size=size, threads=threads
+            weights,
+            sha256,
+            device=device,
+            precision=precision,
+            size=size,
+            threads=threads,
+            description=description,
         )
+
+
+def working_size_of(weights: Weights | OnnxWeights, requested: int | None) -> int:
+    """Return the working size: the one that `--size` names, or that of the weights.
+
+    Raises:
+        ConfigError: One is named, but the network takes pictures of a fixed size only.
+    """
+    if requested is None:
+        return weights.info.size
+    if isinstance(weights, OnnxWeights) and weights.description.frame is not None:
+        height, width = weights.description.frame
+        raise ConfigError(
+            f"--size {requested}: {weights.name} takes pictures of {width} x {height} pixels and "
+            "no others; leave --size out"
+        )
+    return requested
 
 
 @lru_cache(maxsize=2)
@@ -100,11 +142,18 @@ def _load_engine(
     precision: Precision,
     size: int,
     threads: int | None,
+    description: NetworkDescription | None,
 ) -> Engine:
     resolved, dtype = resolve_compute(name, device=device, precision=precision)
-    if runtime_of(name) == "torch":
-        weights: Weights | OnnxWeights = load_weights_once(name, sha256)
-    else:
-        weights = load_onnx(name)
-        refuse_other_file(name, sha256, found=weights.sha256)
+    if description is not None:
+        content = read_onnx(name, sha256)
+        return _onnx_engine(content, description, size=size, threads=threads)
+    weights = load_weights_once(name, sha256)
     return make_engine(weights, device=resolved, dtype=dtype, size=size, threads=threads)
+
+
+def _onnx_engine(
+    content: bytes, description: NetworkDescription, *, size: int, threads: int | None
+) -> OnnxSegmenter:
+    session = open_session(content, threads=threads or torch.get_num_threads())
+    return OnnxSegmenter(session, description, size=size)

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from models import MODELS
 from pipelines.checkpoints import Weights
 from pipelines.devices import Precision, memory_limit_explained, precision_name
-from pipelines.engines import Engine, load_network, make_engine
+from pipelines.engines import Engine, load_network, make_engine, working_size_of
 from pipelines.errors import ConfigError, InputError, PhotoError, WeightsError
 from pipelines.face_prior import Face
 from pipelines.images import Pixels, write_atomically
 from pipelines.inference import MINIMUM_SIZE
 from pipelines.known_faces import known_faces
-from pipelines.onnx_engine import OnnxWeights
+from pipelines.onnx_weights import OnnxWeights
 from pipelines.progress import Progress, SilentProgress
 from pipelines.runtimes import resolve_compute, runtime_mistakes
 from pipelines.scoring import PhotoScore, Scores, score_mask, summarise
@@ -35,7 +35,7 @@ class EvaluateOptions:
 
     Attributes:
         datasets: Stores made by `banet prepare`, each scored on its own.
-        weights: Shipped names, weights files or what `banet export` made of them.
+        weights: Shipped names, weights files, or ONNX files.
         split: train, val, test or all.
         out: Folder for `metrics.json` and `samples.csv`; None writes nothing.
         size: Working size; None takes that of the weights.
@@ -122,7 +122,7 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
         ConfigError: An option makes no sense, or the packages for an exported network are missing.
         StoreError: A dataset cannot be read.
         InputError: A dataset has no samples in the split.
-        WeightsError: Weights cannot be read, or what they make of a photo is not a number.
+        WeightsError: Weights cannot be read, or cannot segment a photo.
         DeviceError: The device is not there.
         BanetError: Its memory does not suffice.
     """
@@ -139,7 +139,7 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
     for name in options.weights:
         weights = load_network(name)
         _warn_of_zero_prior(weights)
-        size = options.size or weights.info.size
+        size = working_size_of(weights, options.size)
         engine = make_engine(weights, device=device, dtype=dtype, size=size)
         for store, indices in zip(stores, chosen, strict=True):
             scores: list[PhotoScore] = []

@@ -203,15 +203,17 @@ def fitted_size(*, height: float, width: float, long_side: float) -> tuple[int, 
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def working_size(*, height: float, width: float, long_side: float) -> tuple[int, int]:
-    """Return (height, width) for a network: as `fitted_size`, but multiples of `STRIDE`.
+def working_size(
+    *, height: float, width: float, long_side: float, multiple: int = STRIDE
+) -> tuple[int, int]:
+    """Return (height, width) for a network: as `fitted_size`, but multiples of a number of pixels.
 
     Features that are a fraction larger than their share of the photo lie beside it once they are
     enlarged. At 320 x 213 pixels the masks of BANet-64 lie a pixel to the left, which a photo that
     is wider or narrower by a few per cent avoids, at a cost that no score shows.
     """
     fitted = fitted_size(height=height, width=width, long_side=long_side)
-    height, width = (max(1, round(side / STRIDE)) * STRIDE for side in fitted)
+    height, width = (max(1, round(side / multiple)) * multiple for side in fitted)
     return height, width
 
 

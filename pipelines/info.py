@@ -1,18 +1,21 @@
-"""`banet info`: versions, devices, codecs and shipped weights."""
+"""`banet info`: versions, devices, codecs and weights."""
 
 import os
 import platform
 from contextlib import suppress
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
 from PIL import features
 
 from pipelines import __version__
-from pipelines.checkpoints import SHIPPED_WEIGHTS, load_weights
+from pipelines.checkpoints import SHIPPED_WEIGHTS, Weights, load_weights
 from pipelines.devices import precision_name, resolve_device, resolve_precision
+from pipelines.engines import load_network
 from pipelines.errors import WeightsError
 from pipelines.images import PHOTO_EXTENSIONS
+from pipelines.onnx_weights import OnnxWeights
 
 PACKAGES = (
     "dask",
@@ -29,14 +32,32 @@ OPTIONAL_PACKAGES = ("onnx", "onnxruntime", "onnxscript", "pillow-heif")
 CODECS = ("jpg", "libjpeg_turbo", "webp", "avif", "libtiff", "jpg_2000", "littlecms2")
 
 
-def describe_installation() -> dict[str, object]:
-    """Return what a bug report needs, ready for JSON."""
+def describe_installation(weights: tuple[str, ...] = ()) -> dict[str, object]:
+    """Return what a bug report needs, ready for JSON.
+
+    Args:
+        weights: Further ones to describe beside those that are shipped. Of ONNX files `use` says
+            how they are used.
+
+    Raises:
+        BanetError: Some of them cannot be used.
+    """
+    networks = [load_network(name) for name in weights]
+    use = {
+        network.name: asdict(network.description)
+        for network in networks
+        if isinstance(network, OnnxWeights)
+    }
     return {
         "versions": versions(),
         "devices": devices(),
         "photos": " ".join(sorted(PHOTO_EXTENSIONS)),
         "codecs": {name: _codec(name) for name in CODECS},
-        "weights": [shipped_weights(name) for name in SHIPPED_WEIGHTS],
+        "weights": [
+            *(shipped_weights(name) for name in SHIPPED_WEIGHTS),
+            *(_facts(network) for network in networks),
+        ],
+        **({"use": use} if use else {}),
     }
 
 
@@ -71,12 +92,16 @@ def shipped_weights(name: str) -> dict[str, object]:
         weights = load_weights(name)
     except WeightsError as error:
         return {"name": name, "error": str(error)}
+    return _facts(weights)
+
+
+def _facts(weights: Weights | OnnxWeights) -> dict[str, object]:
     return {
-        "name": name,
+        "name": weights.name,
         "model": weights.info.model,
         "size": weights.info.size,
         "sha256": weights.sha256,
-        "licence": weights.info.licence,
+        "licence": weights.info.licence or "not stated",
     }
 
 

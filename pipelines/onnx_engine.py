@@ -1,29 +1,37 @@
-"""Running exported networks: the only module that knows ONNX Runtime.
+"""Running networks from ONNX files: the only module that knows ONNX Runtime.
 
-It comes with the extra `onnx`, and is imported when it is needed.
+ONNX Runtime comes with the extra `onnx`, and is imported when it is needed.
 """
 
-import hashlib
 import re
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipelines.checkpoints import weights_path
-from pipelines.errors import ConfigError, WeightsError
+from pipelines.devices import is_out_of_memory
+from pipelines.errors import ConfigError, PhotoError
 from pipelines.face_prior import Face
-from pipelines.images import Pixels, resize, working_size
-from pipelines.inference import require_finite
-from pipelines.onnx_metadata import IMAGE, PORTRAIT, OnnxInfo, parse_metadata
+from pipelines.images import Pixels
+from pipelines.network_description import NetworkDescription
+from pipelines.network_pictures import (
+    Placement,
+    network_input,
+    output_planes,
+    place,
+    probability,
+)
+from pipelines.onnx_graph import INPUT_DTYPES, GraphValue
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, NodeArg
+
+Session: TypeAlias = "InferenceSession"
+"""A network that ONNX Runtime has made ready to run."""
 
 LEAST_VERSIONS = {"onnx": "1.18", "onnxruntime": "1.23", "onnxscript": "0.7"}
 """The packages of the extra `onnx`. Earlier ones know nothing of the opset that is exported."""
@@ -31,95 +39,87 @@ LEAST_VERSIONS = {"onnx": "1.18", "onnxruntime": "1.23", "onnxscript": "0.7"}
 _ERRORS_ONLY = 3
 
 
-@dataclass(frozen=True, kw_only=True)
-class OnnxWeights:
-    """A file that `banet export` wrote.
-
-    Attributes:
-        name: How the user named it, for reports.
-        sha256: Of the file.
-        content: Of the file.
-    """
-
-    name: str
-    sha256: str
-    info: OnnxInfo
-    content: bytes
-
-
 class OnnxSegmenter:
     """A network in ONNX Runtime, ready to segment photo after photo from several threads.
 
     Args:
-        weights: The exported network.
-        size: Working size: pixels of the longer side of the photo as the network sees it.
-        threads: As for `open_session`.
-
-    Raises:
-        ConfigError: ONNX Runtime is not installed.
+        session: What `open_session` returned.
+        description: How the network is used.
+        size: Working size: pixels of the longer side of the photo as the network sees it; without
+            effect if the description names a fixed size.
     """
 
-    def __init__(self, weights: OnnxWeights, *, size: int, threads: int) -> None:
+    def __init__(self, session: Session, description: NetworkDescription, *, size: int) -> None:
         self.device = torch.device("cpu")
         self.dtype = torch.float32
         self._size = size
-        self._session = open_session(weights.content, threads=threads)
+        self._session = session
+        self._description = description
+        (self._image,) = graph_values(session.get_inputs())
 
     def __call__(self, pixels: Pixels, face: Face | None = None) -> NDArray[np.float32]:
         """Segment RGB pixels (H, W, 3) of any size.
 
         Args:
             pixels: The photo.
-            face: None, since an exported network takes the photo alone.
+            face: None, since such a network takes the photo alone.
 
         Returns:
-            Probability that a pixel shows a person, (h, w) in [0, 1], where h and w are those of
-            `working_size`.
+            Probability that a pixel shows a person, (h, w) in [0, 1] over the whole photo, where
+            h and w are those of the network's output.
 
         Raises:
-            PhotoError: What came out are no numbers.
+            PhotoError: The network cannot compute a picture of this shape, or what it returned is
+                no mask.
+            MemoryError: There is too little memory.
         """
         assert face is None
-        height, width = working_size(
-            height=pixels.shape[0], width=pixels.shape[1], long_side=self._size
+        output, placement = self.output_of(pixels)
+        planes = output_planes(output, self._description, batch=self._image.batch)
+        return probability(planes, self._description, placement)
+
+    def output_of(self, pixels: Pixels) -> tuple[NDArray[np.floating], Placement]:
+        """Return the output that holds the mask, as it comes, and where the photo lies in it.
+
+        Raises:
+            PhotoError: The network cannot compute a picture of this shape.
+            MemoryError: There is too little memory.
+        """
+        placement = place(
+            self._description,
+            height=pixels.shape[0],
+            width=pixels.shape[1],
+            long_side=self._size,
         )
-        small = resize(pixels, height=height, width=width)
-        image = small.transpose(2, 0, 1)[np.newaxis].astype(np.float32, order="C") / 255
-        probability: NDArray[np.float32]
-        (probability,) = self._session.run([PORTRAIT], {IMAGE: image})
-        return require_finite(probability[0, 0])
+        image = network_input(
+            pixels, self._description, placement, dtype=INPUT_DTYPES[self._image.kind]
+        )
+        batch = np.repeat(image, self._image.batch, axis=0) if self._image.batch > 1 else image
+        try:
+            (output,) = self._session.run([self._description.output], {self._image.name: batch})
+        except Exception as error:  # ONNX Runtime has a dozen exceptions, and no base of its own
+            if is_out_of_memory(error):
+                raise MemoryError(first_line(error)) from error
+            height, width = placement.frame
+            raise PhotoError(
+                f"the network cannot compute a picture of {width} x {height} pixels "
+                f"({first_line(error)}); say in its TOML file which it takes"
+            ) from error
+        return output, placement
 
 
-def load_onnx(name: str) -> OnnxWeights:
-    """Read a file that `banet export` wrote.
-
-    Raises:
-        ConfigError: ONNX Runtime is not installed, or too old.
-        WeightsError: The file is missing, cannot be read, is damaged, or was not written by
-            `banet export`.
-    """
-    path = weights_path(name, wanted="an .onnx file that `banet export` wrote")
-    require("onnxruntime")
-    content = _read(path)
-    try:
-        session = open_session(content, threads=1, optimised=False)
-        metadata = session.get_modelmeta().custom_metadata_map
-    except MemoryError:
-        raise
-    except Exception as error:  # ONNX Runtime has a dozen exceptions, and no base of its own
-        raise WeightsError(
-            f"{path}: not an ONNX file, or a damaged one ({_first_line(error)}); copy it again "
-            "from where it came"
-        ) from error
-    try:
-        info = parse_metadata(metadata)
-    except ValueError as error:
-        raise WeightsError(
-            f"{path}: not written by `banet export` of this generation ({error}); export its "
-            "weights again"
-        ) from error
-    return OnnxWeights(
-        name=name, sha256=hashlib.sha256(content).hexdigest(), info=info, content=content
+def graph_values(nodes: "Sequence[NodeArg]") -> tuple[GraphValue, ...]:
+    """Return the inputs or the outputs of a session as plain values."""
+    return tuple(
+        GraphValue(
+            name=node.name,
+            kind=node.type,
+            # A side that is free has a name, none, or, written by some converters, -1.
+            shape=tuple(
+                side if isinstance(side, int) and side > 0 else None for side in node.shape
+            ),
+        )
+        for node in nodes
     )
 
 
@@ -140,7 +140,7 @@ def require(*packages: str) -> None:
         )
 
 
-def open_session(content: bytes, *, threads: int, optimised: bool = True) -> "InferenceSession":
+def open_session(content: bytes, *, threads: int, optimised: bool = True) -> Session:
     """Make a network of an ONNX file's content ready to run on the CPU.
 
     Args:
@@ -169,6 +169,11 @@ def open_session(content: bytes, *, threads: int, optimised: bool = True) -> "In
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
+def first_line(error: Exception) -> str:
+    """Return what ONNX Runtime says of an error, without the places in its code below it."""
+    return str(error).strip().split("\n")[0]
+
+
 def _mistake_of(package: str) -> str | None:
     """Return what is wrong with an installed package, or that there is none."""
     try:
@@ -181,17 +186,3 @@ def _mistake_of(package: str) -> str | None:
 
 def _release(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise WeightsError(
-            f"{path}: cannot be read ({error.strerror or error}); mend its permissions, or copy "
-            "it to another place"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

@@ -1,4 +1,4 @@
-"""What the metadata of an exported file says: enough to use it without banet."""
+"""What the metadata of an ONNX file says; of an exported one, enough to use it without banet."""
 
 import json
 from collections.abc import Mapping
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines import __version__
+from pipelines.images import STRIDE
+from pipelines.network_description import UNIT_RANGE, NetworkDescription, Statement
 
 FORMAT = "banet-onnx-1"
 """Says that input and outputs are as `CONTRACT` has it; another contract needs another number."""
@@ -30,11 +32,11 @@ them by, and no function to apply to the outputs, since all of that is part of t
 
 @dataclass(frozen=True, kw_only=True)
 class OnnxInfo:
-    """Where an exported network comes from, and at which size it works.
+    """Where a network in an ONNX file comes from, and at which size it works.
 
     Attributes:
-        model: Name in the registry of networks.
-        weights_sha256: Of the weights file that was exported.
+        model: Name in the registry of networks; of a network of others, its own.
+        weights_sha256: Of the weights file that was exported; of a network of others, of its file.
         size: Working size: pixels of the longer side of the photo.
         face_prior: `zero` if the network was trained with position and shape channels, which are
             zero in the graph; `none` if it has no such channels.
@@ -56,6 +58,48 @@ class OnnxInfo:
             key: value if isinstance(value, str) else json.dumps(value, sort_keys=True)
             for key, value in facts.items()
         }
+
+
+def is_exported(metadata: Mapping[str, str]) -> bool:
+    """Tell whether the metadata of a file is what `banet export` writes, of any generation."""
+    return metadata.get("format", "").startswith(FORMAT.rstrip("0123456789"))
+
+
+def exported_description(info: OnnxInfo) -> NetworkDescription:
+    """Return how an exported network is used, which is what `CONTRACT` says."""
+    return NetworkDescription(
+        frame=None,
+        size=info.size,
+        multiple=STRIDE,
+        fit="keep",
+        layout="NCHW",
+        colour_order="RGB",
+        value_range=UNIT_RANGE,
+        mean=(0, 0, 0),
+        deviation=(1, 1, 1),
+        output=PORTRAIT,
+        output_layout="NCHW",
+        output_channel=0,
+        output_activation="none",
+    )
+
+
+def foreign_info(statement: Statement, description: NetworkDescription, *, sha256: str) -> OnnxInfo:
+    """Return where a network of others comes from, as far as it is stated.
+
+    Args:
+        statement: What its metadata and the TOML file beside it say.
+        description: How it is used.
+        sha256: Of its file.
+    """
+    return OnnxInfo(
+        model=statement.values.get("name", statement.network.stem),
+        weights_sha256=sha256,
+        size=description.size,
+        face_prior="none",
+        licence=statement.values.get("licence", ""),
+        training={},
+    )
 
 
 def parse_metadata(metadata: Mapping[str, str]) -> OnnxInfo:

@@ -8,6 +8,7 @@ from pipelines.compositing import Colour
 from pipelines.devices import Precision
 from pipelines.images import ImageFormat
 from pipelines.ledger import LedgerRow
+from pipelines.network_description import NetworkDescription
 
 Composite = Literal["none", "transparent", "color", "image", "blur"]
 MaskKind = Literal["soft", "binary"]
@@ -22,6 +23,7 @@ class TaskSettings:
         out: Folder that masks and composites are relative to.
         weights: What `load_network` takes, valid on every worker.
         weights_sha256: Of that file.
+        description: How the network in it is used; None for weights of torch.
         size: Working size.
         colour: Of the background, for the composite `color`.
         background: Picture and its hash, for the composite `image`.
@@ -33,6 +35,7 @@ class TaskSettings:
     out: Path
     weights: str
     weights_sha256: str
+    description: NetworkDescription | None
     device: str
     precision: Precision
     size: int

@@ -105,6 +105,7 @@ def open_engine(settings: TaskSettings) -> Engine:
         precision=settings.precision,
         size=settings.size,
         threads=settings.threads,
+        description=settings.description,
     )
 
 

@@ -1,19 +1,26 @@
 """Training recipes: TOML files that are validated as a whole."""
 
-import difflib
 import math
 import tomllib
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 from pipelines.augmentation.settings import Augmentation
 from pipelines.errors import ConfigError
 from pipelines.images import working_size
 from pipelines.inference import MINIMUM_SIZE
+from pipelines.rules import (
+    Rule,
+    choice_rule,
+    is_list,
+    is_number,
+    mistakes_in,
+    number_rule,
+    whole_rule,
+)
 
 RECIPES = ("quick", "pretrain", "finetune", "generalise", "polish", "paper")
 """Names that `--recipe` takes for files in the folder `recipes` of this package."""
@@ -24,13 +31,6 @@ MINIMUM_BATCH = 2
 OptimizerName = Literal["sgd", "adamw"]
 
 Shapes = tuple[tuple[float, float], ...]
-
-
-class Rule(NamedTuple):
-    """What a setting must be, in words and as a test."""
-
-    meaning: str
-    accepts: Callable[[Any], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,15 +187,15 @@ def recipe_from_table(table: dict[str, Any], *, where: str) -> Recipe:
         raise ConfigError(f"{where}: stages: a list of tables, written [[stages]]")
     shared = {key: value for key, value in table.items() if key not in {"stages", *RECIPE_RULES}}
     top = {key: value for key, value in table.items() if key in RECIPE_RULES}
-    mistakes = list(_mistakes(top, RECIPE_RULES, ""))
+    mistakes = list(mistakes_in(top, RECIPE_RULES, ""))
     if not stage_tables:
         mistakes.append("stages: at least one")
     merged = [_merge(shared, own) for own in stage_tables]
     for number, stage in enumerate(merged, start=1):
-        mistakes += _mistakes({"iterations": 0, **stage}, STAGE_RULES, f"stage {number}: ")
+        mistakes += mistakes_in({"iterations": 0, **stage}, STAGE_RULES, f"stage {number}: ")
         augmentation = stage.get("augmentation", {})
         if isinstance(augmentation, dict):
-            mistakes += _mistakes(
+            mistakes += mistakes_in(
                 augmentation, AUGMENTATION_RULES, f"stage {number}, augmentation: "
             )
     if mistakes:
@@ -222,43 +222,9 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
 
 
-def _mistakes(values: dict[str, Any], rules: dict[str, Rule], where: str) -> Iterator[str]:
-    for key, value in values.items():
-        if key not in rules:
-            near = difflib.get_close_matches(key, rules, n=1, cutoff=0)
-            yield f"{where}unknown key {key!r}, the nearest valid one is {near[0]!r}"
-        elif not rules[key].accepts(value):
-            yield f"{where}{key} = {value!r}: must be {rules[key].meaning}"
-
-
-def _is_number(value: object, low: float, high: float = math.inf) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and low <= value < math.inf and value <= high  # type: ignore[operator]
-
-
-def _whole(low: int) -> Rule:
-    return Rule(
-        f"a whole number, at least {low}",
-        lambda value: isinstance(value, int) and _is_number(value, low),
-    )
-
-
-def _number(low: float, high: float = math.inf) -> Rule:
-    meaning = f"a number, at least {low:g}" + (f" and at most {high:g}" if high < math.inf else "")
-    return Rule(meaning, lambda value: _is_number(value, low, high))
-
-
 def _decay() -> Rule:
     return Rule(
-        "a number, at least 0 and below 1", lambda value: _is_number(value, 0, 1) and value < 1
-    )
-
-
-def _is_pair(value: object, low: float, high: float = math.inf) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) == len(("low", "high"))
-        and all(_is_number(item, low, high) for item in value)
+        "a number, at least 0 and below 1", lambda value: is_number(value, 0, 1) and value < 1
     )
 
 
@@ -266,34 +232,31 @@ def _range(low: float, high: float = math.inf) -> Rule:
     most = f" and at most {high:g}" if high < math.inf else ""
     return Rule(
         f"two numbers, the first at least {low:g}, the second no less than the first{most}",
-        lambda value: _is_pair(value, low, high) and value[0] <= value[1],
+        lambda value: is_list(value, 2, low, high) and value[0] <= value[1],
     )
 
 
-RECIPE_RULES = {"validate_every": _whole(1)}
+RECIPE_RULES = {"validate_every": whole_rule(1)}
 
 STAGE_RULES = {
-    "iterations": _whole(1),
-    "size": _whole(MINIMUM_SIZE),
-    "batch_size": _whole(MINIMUM_BATCH),
-    "learning_rate": _number(1e-12),
-    "warmup": _whole(0),
-    "power": _number(0),
-    "optimizer": Rule(
-        " or ".join(f'"{name}"' for name in get_args(OptimizerName)),
-        lambda value: value in get_args(OptimizerName),
-    ),
+    "iterations": whole_rule(1),
+    "size": whole_rule(MINIMUM_SIZE),
+    "batch_size": whole_rule(MINIMUM_BATCH),
+    "learning_rate": number_rule(1e-12),
+    "warmup": whole_rule(0),
+    "power": number_rule(0),
+    "optimizer": choice_rule(*get_args(OptimizerName)),
     "momentum": _decay(),
-    "weight_decay": _number(0),
-    "clip": _number(0),
+    "weight_decay": number_rule(0),
+    "clip": number_rule(0),
     "ema": _decay(),
-    "refine_weight": _number(0),
+    "refine_weight": number_rule(0),
     "shapes": Rule(
         "a list of pairs [height, width], each of both above 0 and at most 1",
         lambda value: (
             isinstance(value, list)
             and bool(value)
-            and all(_is_pair(item, 0.01, 1) for item in value)
+            and all(is_list(item, 2, 0.01, 1) for item in value)
         ),
     ),
     "datasets": Rule(
@@ -306,19 +269,19 @@ STAGE_RULES = {
 }
 
 AUGMENTATION_RULES = {
-    "rotation": _number(0, 180),
+    "rotation": number_rule(0, 180),
     "lightness": _range(0),
-    "flip": _number(0, 1),
-    "view": _number(0, 1),
+    "flip": number_rule(0, 1),
+    "view": number_rule(0, 1),
     "view_heights": _range(0.01),
-    "grey": _number(0, 1),
-    "colour": _number(0, 1),
-    "colour_range": _number(0, 1),
-    "compression": _number(0, 1),
+    "grey": number_rule(0, 1),
+    "colour": number_rule(0, 1),
+    "colour_range": number_rule(0, 1),
+    "compression": number_rule(0, 1),
     "quality": _range(1, 100),
-    "blur": _number(0, 1),
+    "blur": number_rule(0, 1),
     "blur_radius": _range(1e-4, 0.1),
-    "noise": _number(0, 1),
+    "noise": number_rule(0, 1),
     "noise_level": _range(0, 1),
-    "background": _number(0, 1),
+    "background": number_rule(0, 1),
 }

@@ -3,22 +3,21 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from pipelines.ledger import LedgerRow
 from pipelines.photo_files import MASKS, assign_stems
 from pipelines.photo_search import PhotoTree
 from pipelines.photo_tasks import PhotoTask, TaskSettings
-from pipelines.runtimes import runtime_of
 
 
 def fingerprint(settings: TaskSettings) -> str:
-    """Identify what decides about the pixels of the results: weights and options."""
+    """Identify what decides about the pixels of the results: weights, their use, options."""
     picture = settings.background[1] if settings.background else None
-    is_exported = runtime_of(settings.weights) == "onnx"
-    decisive = [
+    decisive: list[object] = [
         settings.weights_sha256,
-        "fp32" if is_exported else settings.precision,  # there `auto` means nothing else
+        settings.precision if settings.description is None else "fp32",  # all there is in ONNX
         settings.size,
         settings.mask,
         settings.refine,
@@ -28,6 +27,8 @@ def fingerprint(settings: TaskSettings) -> str:
         settings.colour,
         picture,
     ]
+    if settings.description is not None:
+        decisive.append(asdict(settings.description))
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""What computes the masks: torch with weights files, ONNX Runtime with exported networks."""
+"""What computes the masks: torch with weights files, ONNX Runtime with .onnx files."""
 
 import logging
 from pathlib import Path
@@ -14,7 +14,7 @@ Runtime = Literal["auto", "torch", "onnx"]
 
 
 def runtime_of(weights: str) -> Literal["torch", "onnx"]:
-    """Return what can compute with weights: a file that `banet export` wrote ends in .onnx."""
+    """Return what can compute with weights, which is ONNX Runtime if their name ends in .onnx."""
     return "onnx" if Path(weights).suffix.lower() == ".onnx" else "torch"
 
 
@@ -32,13 +32,13 @@ def runtime_mistakes(
         return mistakes
     if runtime == "torch":
         mistakes.append(
-            f"--runtime torch: {weights} is for ONNX Runtime; name the weights that `banet export` "
-            "made it from"
+            f"--runtime torch: {weights} is for ONNX Runtime; leave --runtime out, or name the "
+            "weights that `banet export` made it from"
         )
     if device not in {"auto", "cpu"}:
         mistakes.append(
-            f"--device {device}: {weights} is computed on the CPU; use --device cpu, or the "
-            "weights that `banet export` made it from"
+            f"--device {device}: {weights} is computed on the CPU; use --device cpu, or, if "
+            "`banet export` made it, the weights that it was made from"
         )
     if precision not in {"auto", "fp32"}:
         mistakes.append(f"--precision {precision}: {weights} is computed in fp32")

@@ -11,10 +11,10 @@ import torch
 from pipelines.checkpoints import SHIPPED_WEIGHTS, Weights
 from pipelines.compositing import Colour, parse_colour
 from pipelines.devices import precision_name
-from pipelines.engines import load_network
+from pipelines.engines import load_network, working_size_of
 from pipelines.errors import InputError, PhotoError
 from pipelines.images import read_bytes
-from pipelines.onnx_engine import OnnxWeights
+from pipelines.onnx_weights import OnnxWeights
 from pipelines.photo_files import default_output_folder, refuse_overlap
 from pipelines.photo_search import find_photos
 from pipelines.photo_tasks import TaskSettings
@@ -38,8 +38,8 @@ def segment(options: SegmentOptions, *, progress: Progress | None = None) -> Seg
     all photos that were finished, and the same call goes on from there.
 
     Raises:
-        ConfigError: The options do not fit together, or the packages for an exported network are
-            missing.
+        ConfigError: The options do not fit together, an ONNX file does not say how it is used, or
+            the packages for it are missing.
         InputError: An input is missing, or the output folder overlaps the input or holds the
             results of another one.
         WeightsError: The weights cannot be used.
@@ -90,6 +90,7 @@ def _task_settings(
     """Put together what workers need to know.
 
     Raises:
+        ConfigError: The weights do not take the working size.
         BanetError: The background picture cannot be read.
     """
     name = options.weights
@@ -98,9 +99,10 @@ def _task_settings(
         out=out,
         weights=name if name in SHIPPED_WEIGHTS else str(Path(name).absolute()),
         weights_sha256=weights.sha256,
+        description=weights.description if isinstance(weights, OnnxWeights) else None,
         device=options.device,
         precision=options.precision,
-        size=options.size or weights.info.size,
+        size=working_size_of(weights, options.size),
         mask=options.mask,
         refine=options.refine,
         threshold=options.threshold,

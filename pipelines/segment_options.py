@@ -21,10 +21,10 @@ class SegmentOptions:
     Attributes:
         inputs: Files, folders or globs.
         out: Folder for the results; None for `<folder>-segmented` beside the input folder.
-        weights: One of the shipped weights, a weights file, or what `banet export` made of one.
-            Nobody looks for faces here: a network with position and shape channels sees zeros in
-            them.
-        runtime: `torch`, or `onnx` for an exported network; `auto` goes by the weights.
+        weights: One of the shipped weights, a weights file, what `banet export` made of one, or an
+            ONNX file of others that is said how to use. Nobody looks for faces here: a network with
+            position and shape channels sees zeros in them.
+        runtime: `torch`, or `onnx` for an ONNX file; `auto` goes by the weights.
         composite: `none`; `transparent`, the person cut out; or the person before a `color`, an
             `image` (cropped to fill) or their own background, with a `blur`.
         background: Colour (`white`, `#rrggbb`) or picture; None is white for `color`.
@@ -33,7 +33,8 @@ class SegmentOptions:
         refine: Draw the soft edges of masks anew along the edges that the photos have at full size.
         threshold: Probability, between 0 and 1, from which a pixel counts as part of a person: in
             binary masks, in `coverage`, and for whether a photo is `empty`.
-        size: Working size; None for the one that the weights were trained for.
+        size: Working size; None for the one that the weights were trained for, which ONNX files
+            that take pictures of one size insist on.
         precision: `auto` takes half precision where the device is built for it.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         max_failures: Stop the run when more photos than this fail; None goes on to the end.

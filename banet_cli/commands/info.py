@@ -6,14 +6,15 @@ from banet_cli.console import Console
 
 def info(
     *,
+    weights: options.DescribedWeights = None,
     config: options.Config = None,
     json: options.Json = False,
     log_format: options.LogFormatOption = "text",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Show versions, devices, codecs and shipped weights: what a bug report needs."""
+    """Show versions, devices, codecs and weights: what a bug report needs."""
     from pipelines.info import describe_installation
 
     console = Console(json=json, log_format=log_format, quiet=quiet, verbose=verbose)
-    console.show(describe_installation())
+    console.show(describe_installation(tuple(weights or ())))

@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from pipelines import evaluate as evaluate_module
-from pipelines import onnx_engine
+from pipelines import onnx_weights
 from pipelines.errors import ConfigError, WeightsError
-from pipelines.onnx_engine import LEAST_VERSIONS, OnnxWeights, load_onnx, require
-from pipelines.onnx_metadata import OnnxInfo
+from pipelines.onnx_engine import LEAST_VERSIONS, require
+from pipelines.onnx_metadata import OnnxInfo, exported_description
+from pipelines.onnx_weights import OnnxWeights, load_onnx
 from pipelines.runtimes import resolve_compute
 from pipelines.segment_options import SegmentOptions
 from pipelines.segment_run import _threads_per_worker
@@ -59,7 +60,7 @@ def test_missing_memory_is_not_called_damage(
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(onnx_engine, "open_session", fail)
+    monkeypatch.setattr(onnx_weights, "open_session", fail)
 
     with pytest.raises(MemoryError):
         load_onnx(onnx_file)
@@ -110,7 +111,13 @@ def test_scores_of_an_exported_network_without_its_face_prior_are_warned_of(
     )
 
     evaluate_module._warn_of_zero_prior(
-        OnnxWeights(name="a.onnx", sha256="", info=info, content=b"")
+        OnnxWeights(
+            name="a.onnx",
+            sha256="",
+            info=info,
+            description=exported_description(info),
+            content=b"",
+        )
     )
 
     assert ("a.onnx: its position and shape channels are zero" in caplog.text) == is_told

@@ -273,6 +273,15 @@ Threshold = Annotated[
         "in the ledger, and for whether a photo is empty.",
     ),
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Do the I-th of N parts of the photos; other jobs may do the others into the same "
+        "folder at the same time.",
+        show_default="all photos",
+    ),
+]
 DryRun = Annotated[bool, typer.Option(help="Only say what would be done; write nothing.")]
 
 # banet benchmark

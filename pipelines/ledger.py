@@ -38,7 +38,8 @@ class LedgerRow:
         width: Of the upright photo and its results, in pixels; None if failed.
         height: Likewise.
         coverage: Share of the photo that shows people, in [0, 1]; None if failed.
-        confidence: How sure the network is of the portrait, in [0, 1]; None if failed.
+        confidence: How sure the network is of the mask, in [0, 1]: of the pixels that may show a
+            person, the share that surely does. None if failed.
         error: Why it failed; None if it did not.
         seconds: Wall time that the photo took.
         fingerprint: Identifies the weights and options of the run that wrote the row, so that
@@ -104,6 +105,15 @@ def read_ledger(path: Path) -> dict[str, LedgerRow]:
     return rows
 
 
+def write_ledger(path: Path, rows: Mapping[str, LedgerRow]) -> None:
+    """Write a whole ledger, sorted and with one row per photo.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    write_atomically(path, b"".join(rows[source].to_line() for source in sorted(rows)))
+
+
 class Ledger:
     """Appends rows while a run lasts; a context manager, for one process at a time.
 
@@ -135,7 +145,7 @@ class Ledger:
         traceback: TracebackType | None,
     ) -> None:
         self._file.close()
-        self._rewrite()
+        write_ledger(self._path, self._rows)
 
     def append(self, rows: Iterable[LedgerRow]) -> None:
         """Record the results of some photos."""
@@ -160,10 +170,6 @@ class Ledger:
             return False
         self._file.seek(-1, os.SEEK_END)
         return self._file.read(1) != b"\n"
-
-    def _rewrite(self) -> None:
-        lines = (self._rows[source].to_line() for source in sorted(self._rows))
-        write_atomically(self._path, b"".join(lines))
 
 
 def _parse_row(line: bytes) -> LedgerRow:

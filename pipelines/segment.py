@@ -15,13 +15,13 @@ from pipelines.engines import load_network
 from pipelines.errors import InputError, PhotoError
 from pipelines.images import read_bytes
 from pipelines.onnx_engine import OnnxWeights
+from pipelines.output_folder import OutputFolder
 from pipelines.photo_files import default_output_folder, refuse_overlap
 from pipelines.photo_search import find_photos
 from pipelines.photo_tasks import TaskSettings
 from pipelines.photo_worker import load_background
 from pipelines.progress import Progress, SilentProgress
 from pipelines.resume import fingerprint
-from pipelines.run_file import read_run_file, refuse_other_root
 from pipelines.runtimes import resolve_compute
 from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary
 from pipelines.segment_run import SegmentRun
@@ -44,7 +44,8 @@ def segment(options: SegmentOptions, *, progress: Progress | None = None) -> Seg
             results of another one.
         WeightsError: The weights cannot be used.
         DeviceError: The requested device is missing.
-        LockedError: Another run is writing to the output folder.
+        LockedError: Another run is writing to the output folder, and is not another shard of the
+            same count.
         BanetError: Nothing can be written, the workers or their device are gone, or too many
             photos failed.
     """
@@ -52,11 +53,12 @@ def segment(options: SegmentOptions, *, progress: Progress | None = None) -> Seg
     tree = find_photos(options.inputs)
     out = (options.out or default_output_folder(tree)).absolute()
     refuse_overlap(tree, out)
-    refuse_other_root(read_run_file(out), root=tree.root, out=out)
+    folder = OutputFolder(path=out, shard=options.shard_of_photos)
+    folder.refuse_other_root(tree.root)
     probed = probe_device(options) if options.scheduler is None else None
     # Nobody here keeps the weights: they are the workers' to load.
     settings = _task_settings(options, load_network(options.weights), tree.root, out)
-    run = SegmentRun(options=options, settings=settings, tree=tree, started=started)
+    run = SegmentRun(options=options, settings=settings, folder=folder, tree=tree, started=started)
     if probed is not None:
         run.computed_by(probed)
     if options.dry_run:

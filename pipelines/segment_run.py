@@ -3,26 +3,22 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
-from pathlib import Path
 
 import torch
 
 from pipelines.errors import BanetError
-from pipelines.images import write_atomically
 from pipelines.info import versions
-from pipelines.ledger import LEDGER_NAME, Ledger, LedgerRow, read_ledger
-from pipelines.locks import exclusive
+from pipelines.ledger import Ledger, LedgerRow
+from pipelines.output_folder import OutputFolder
 from pipelines.parallel import Pool, open_pool
-from pipelines.photo_files import MASKS, remove_leftovers
 from pipelines.photo_search import PhotoTree
 from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, TaskSettings
 from pipelines.photo_worker import probe_worker, segment_batch
 from pipelines.progress import Progress
 from pipelines.resume import pending_work
-from pipelines.run_file import read_run_file, refuse_other_root, write_run_file
 from pipelines.runtimes import runtime_of
 from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary
 
@@ -32,8 +28,6 @@ that an interrupted run is soon at rest."""
 
 SAME_INTERRUPT_SECONDS = 1.0
 """Interrupts so close together are one: `timeout`, for instance, sends each signal twice."""
-
-LOCK_FILE = ".lock"
 
 
 @dataclass(kw_only=True)
@@ -46,6 +40,7 @@ class SegmentRun:
 
     options: SegmentOptions
     settings: TaskSettings
+    folder: OutputFolder
     tree: PhotoTree
     started: float
     device: str = "not used"
@@ -55,15 +50,26 @@ class SegmentRun:
     stages: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     failures: list[Failure] = field(default_factory=list)
 
+    @cached_property
+    def discovered(self) -> int:
+        """Return how many photos there are for this run."""
+        return sum(map(self.folder.takes, self.tree.sources))
+
     def computed_by(self, device_and_precision: tuple[str, str]) -> None:
         """Note where the networks run."""
         self.device, self.precision = device_and_precision
 
     def plan(self) -> tuple[list[PhotoTask], dict[str, LedgerRow]]:
         """Find out what there is to do, and return it with the ledger of earlier runs."""
-        earlier = read_ledger(self.settings.out / LEDGER_NAME)
-        work = pending_work(self.tree, self.settings, earlier, force=self.options.force)
-        self.skipped = len(self.tree.sources) - len(work)
+        earlier = self.folder.earlier_rows()
+        work = pending_work(
+            self.tree,
+            self.settings,
+            earlier,
+            force=self.options.force,
+            concerned=self.folder.takes,
+        )
+        self.skipped = self.discovered - len(work)
         return work, earlier
 
     def do(self, progress: Progress) -> None:
@@ -73,7 +79,9 @@ class SegmentRun:
             LockedError: Another run is writing there.
             BanetError: See `segment`.
         """
-        with _output_folder(self.settings.out, root=self.settings.root):
+        with self.folder.held(
+            root=self.settings.root, announce=lambda: self._write_run_file(finished=False)
+        ):
             work, earlier = self.plan()
             if work:
                 self._do(work, earlier, progress)
@@ -82,16 +90,17 @@ class SegmentRun:
     def summary(self) -> SegmentSummary:
         """Return the state of the run."""
         wall_seconds = time.perf_counter() - self.started
-        discovered, done = len(self.tree.sources), self.counts.total()
+        done = self.counts.total()
         return SegmentSummary(
             out=self.settings.out,
             root=self.settings.root,
-            discovered=discovered,
+            shard=self.options.shard,
+            discovered=self.discovered,
             ok=self.counts["ok"],
             empty=self.counts["empty"],
             failed=self.counts["failed"],
             skipped=self.skipped,
-            pending=discovered - self.skipped - done,
+            pending=self.discovered - self.skipped - done,
             exit_code=3 if self.counts["failed"] else 0,
             runtime=runtime_of(self.options.weights),
             device=self.device,
@@ -112,7 +121,7 @@ class SegmentRun:
             self.computed_by(next(pool.map(probe_worker, [self.settings])))
             # Before the first result: a run that dies must have left word of itself.
             self._write_run_file(finished=False)
-            with Ledger(self.settings.out / LEDGER_NAME, earlier) as ledger:
+            with Ledger(self.folder.ledger, self.folder.own(earlier)) as ledger:
                 try:
                     self._segment(work, pool, ledger, progress)
                 except BaseException:
@@ -179,13 +188,13 @@ class SegmentRun:
             last = self.failures[-1]
             raise BanetError(
                 f"stopped after {failed} failed photos, --max-failures allows {limit}; the "
-                f"last one was {last.source} ({last.error}); {LEDGER_NAME} in "
-                f"{self.settings.out} lists all"
+                f"last one was {last.source} ({last.error}); {self.folder.ledger} "
+                "lists all"
             )
 
     def _write_run_file(self, *, finished: bool) -> None:
         content = self.summary().as_json()
-        write_run_file(self.settings.out, content if finished else {**content, "exit_code": None})
+        self.folder.write_run_file(content if finished else {**content, "exit_code": None})
 
 
 def _threads_per_worker(pool: Pool, options: SegmentOptions) -> int | None:
@@ -199,30 +208,3 @@ def _threads_per_worker(pool: Pool, options: SegmentOptions) -> int | None:
     # do those of OpenCV; torch, where each worker has its own, computes nothing then.
     is_shared = runtime_of(options.weights) == "onnx"
     return max(1, cores - pool.workers + 1 if is_shared else cores // pool.workers)
-
-
-@contextmanager
-def _output_folder(out: Path, *, root: Path) -> Iterator[None]:
-    """Have a folder for oneself, and make sure that results can be written there.
-
-    Raises:
-        InputError: It holds the results of another folder than `root`.
-        LockedError: Another run is writing there.
-        BanetError: It cannot be written to.
-    """
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(exclusive(out / LOCK_FILE, place=out))
-            earlier = read_run_file(out)
-            refuse_other_root(earlier, root=root, out=out)
-            if earlier is not None and not earlier.finished:  # else there are none to look for
-                remove_leftovers(out)
-            (out / MASKS).mkdir(exist_ok=True)
-            write_atomically(out / MASKS / ".writable", b"banet")
-            (out / MASKS / ".writable").unlink()
-        except OSError as error:
-            raise BanetError(
-                f"--out {out}: cannot be written ({error.strerror or error}); mend its permissions "
-                "or choose another folder"
-            ) from error
-        yield

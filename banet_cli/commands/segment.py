@@ -21,6 +21,7 @@ def segment(
     max_failures: options.MaxFailures = None,
     force: options.Force = False,
     dry_run: options.DryRun = False,
+    shard: options.Shard = None,
     workers: options.Workers = None,
     scheduler: options.Scheduler = None,
     config: options.Config = None,
@@ -50,6 +51,7 @@ def segment(
         max_failures=max_failures,
         force=force,
         dry_run=dry_run,
+        shard=shard,
         workers=workers,
         scheduler=scheduler,
     )

@@ -282,6 +282,26 @@ Shard = Annotated[
         show_default="all photos",
     ),
 ]
+Watch = Annotated[
+    bool,
+    typer.Option(help="Go on looking for photos that are new or have changed, until interrupted."),
+]
+StableSeconds = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        help="With --watch: how long a file must keep size and time before it is taken.",
+    ),
+]
+ReviewFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--review-dir",
+        metavar="FOLDER",
+        help="Folder for pictures of the 50 least certain masks, beside photo and cut-out.",
+        show_default="none",
+    ),
+]
 DryRun = Annotated[bool, typer.Option(help="Only say what would be done; write nothing.")]
 
 # banet benchmark

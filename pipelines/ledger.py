@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from pipelines.errors import InputError
@@ -130,6 +130,7 @@ class Ledger:
     def __init__(self, path: Path, rows: Mapping[str, LedgerRow]) -> None:
         self._path = path
         self._rows = dict(rows)
+        self._begun: dict[str, LedgerRow] = {}
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,6 +152,7 @@ class Ledger:
         """Record the results of some photos."""
         for row in rows:
             self._rows[row.source] = row
+            self._begun.pop(row.source, None)
             self._file.write(row.to_line())
 
     def begin(self, sources: Iterable[str]) -> None:
@@ -162,8 +164,18 @@ class Ledger:
         rows = [self._rows[source] for source in sources if source in self._rows]
         stale = [row for row in rows if row.status != "failed"]
         self.append(replace(row, status="failed", error=BEGUN_ERROR) for row in stale)
+        self._begun.update((row.source, row) for row in stale)
         if stale:
             os.fsync(self._file.fileno())
+
+    def give_back(self, sources: Iterable[str]) -> None:
+        """Let the rows that `begin` took back hold again: their results were not replaced."""
+        self.append([self._begun[source] for source in sources if source in self._begun])
+
+    @property
+    def rows(self) -> Mapping[str, LedgerRow]:
+        """Return the newest row of every photo."""
+        return MappingProxyType(self._rows)
 
     def _ends_in_a_torn_line(self) -> bool:
         if self._file.seek(0, os.SEEK_END) == 0:

@@ -1,5 +1,6 @@
 """The options and the summary of `banet segment`."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,10 @@ class SegmentOptions:
         dry_run: Find out what there is to do, and do nothing.
         shard: `I/N` does the I-th of N parts of the photos; others may do the other parts into
             the same folder at the same time. None does all.
+        watch: Go on looking for photos that are new or have changed, until an interrupt.
+        stable_seconds: How long size and time of a photo must stay as they are before it is taken,
+            while watching.
+        review_dir: Folder for pictures of the least certain masks; None for none.
         workers: Local threads; None for one per core, 0 for none beside the caller's.
         scheduler: Address of an existing Dask scheduler to use instead.
 
@@ -64,6 +69,9 @@ class SegmentOptions:
     force: bool = False
     dry_run: bool = False
     shard: str | None = None
+    watch: bool = False
+    stable_seconds: float = 5.0
+    review_dir: Path | None = None
     workers: int | None = None
     scheduler: str | None = None
 
@@ -116,6 +124,8 @@ class SegmentOptions:
             _ = self.shard_of_photos
         except ValueError:
             mistakes.append(f"--shard {self.shard}: use I/N with 1 <= I <= N, such as 2/8")
+        if not 0 < self.stable_seconds < math.inf:
+            mistakes.append(f"--stable-seconds {self.stable_seconds}: use a positive number")
         if self.max_failures is not None and self.max_failures < 0:
             mistakes.append(f"--max-failures {self.max_failures}: use 0 or a positive number")
         if self.workers is not None and self.workers < 0:
@@ -124,6 +134,8 @@ class SegmentOptions:
 
     def _mixture_mistakes(self) -> list[str]:
         mistakes = []
+        if self.watch and self.dry_run:
+            mistakes.append("--watch: a dry run looks once; leave --watch or --dry-run out")
         if self.composite == "transparent" and self.composite_format == "jpg":
             mistakes.append(
                 "--composite-format jpg: cannot be transparent; use png or webp, or another "

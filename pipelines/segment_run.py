@@ -2,7 +2,8 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -19,6 +20,7 @@ from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, TaskSetting
 from pipelines.photo_worker import probe_worker, segment_batch
 from pipelines.progress import Progress
 from pipelines.resume import pending_work
+from pipelines.review import Review
 from pipelines.runtimes import runtime_of
 from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary
 
@@ -45,15 +47,26 @@ class SegmentRun:
     started: float
     device: str = "not used"
     precision: str = "not used"
-    skipped: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     stages: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    failures: list[Failure] = field(default_factory=list)
+    failures: dict[str, Failure] = field(default_factory=dict)
 
     @cached_property
     def discovered(self) -> int:
         """Return how many photos there are for this run."""
         return sum(map(self.folder.takes, self.tree.sources))
+
+    @cached_property
+    def review(self) -> Review | None:
+        """Return where the least certain masks are to be shown; None if nowhere."""
+        if self.options.review_dir is None:
+            return None
+        return Review(
+            folder=self.options.review_dir.absolute(),
+            root=self.settings.root,
+            out=self.settings.out,
+            shard=self.folder.shard,
+        )
 
     def computed_by(self, device_and_precision: tuple[str, str]) -> None:
         """Note where the networks run."""
@@ -69,7 +82,7 @@ class SegmentRun:
             force=self.options.force,
             concerned=self.folder.takes,
         )
-        self.skipped = self.discovered - len(work)
+        self.counts["skipped"] = self.discovered - len(work)
         return work, earlier
 
     def do(self, progress: Progress) -> None:
@@ -83,14 +96,22 @@ class SegmentRun:
             root=self.settings.root, announce=lambda: self._write_run_file(finished=False)
         ):
             work, earlier = self.plan()
+            if self.review is not None:
+                self.review.open()
             if work:
-                self._do(work, earlier, progress)
+                with self._working(earlier) as (pool, ledger):
+                    progress.start("Segmenting", len(work))
+                    self._segment(work, pool, ledger, progress)
+                    progress.finish()
             self._write_run_file(finished=True)
+            if self.review is not None:
+                self._write_review(self.review, self.folder.earlier_rows(), progress)
 
     def summary(self) -> SegmentSummary:
         """Return the state of the run."""
         wall_seconds = time.perf_counter() - self.started
-        done = self.counts.total()
+        skipped = self.counts["skipped"]
+        done = self.counts.total() - skipped
         return SegmentSummary(
             out=self.settings.out,
             root=self.settings.root,
@@ -99,8 +120,8 @@ class SegmentRun:
             ok=self.counts["ok"],
             empty=self.counts["empty"],
             failed=self.counts["failed"],
-            skipped=self.skipped,
-            pending=self.discovered - self.skipped - done,
+            skipped=skipped,
+            pending=self.discovered - skipped - done,
             exit_code=3 if self.counts["failed"] else 0,
             runtime=runtime_of(self.options.weights),
             device=self.device,
@@ -110,12 +131,12 @@ class SegmentRun:
             wall_seconds=round(wall_seconds, 3),
             images_per_second=round(done / wall_seconds, 3),
             versions=versions(),
-            failures=tuple(sorted(self.failures, key=lambda failure: failure.source)),
+            failures=tuple(sorted(self.failures.values(), key=lambda failure: failure.source)),
         )
 
-    def _do(
-        self, work: list[PhotoTask], earlier: Mapping[str, LedgerRow], progress: Progress
-    ) -> None:
+    @contextmanager
+    def _working(self, earlier: Mapping[str, LedgerRow]) -> Iterator[tuple[Pool, Ledger]]:
+        """Open the workers and the ledger, and leave word of the run in the run file."""
         with open_pool(workers=self.options.workers, scheduler=self.options.scheduler) as pool:
             self.settings = replace(self.settings, threads=_threads_per_worker(pool, self.options))
             self.computed_by(next(pool.map(probe_worker, [self.settings])))
@@ -123,15 +144,14 @@ class SegmentRun:
             self._write_run_file(finished=False)
             with Ledger(self.folder.ledger, self.folder.own(earlier)) as ledger:
                 try:
-                    self._segment(work, pool, ledger, progress)
+                    yield pool, ledger
                 except BaseException:
                     self._write_run_file(finished=False)
                     raise
 
     def _segment(
-        self, work: list[PhotoTask], pool: Pool, ledger: Ledger, progress: Progress
+        self, work: Iterable[PhotoTask], pool: Pool, ledger: Ledger, progress: Progress
     ) -> None:
-        progress.start("Segmenting", len(work))
         stopping = False
 
         def tasks() -> Iterator[BatchTask]:
@@ -149,7 +169,6 @@ class SegmentRun:
             stopping = True
             self._record_in_flight(results, ledger, progress)
             raise
-        progress.finish()
 
     def _record_in_flight(
         self, results: Iterator[BatchResult], ledger: Ledger, progress: Progress
@@ -170,11 +189,12 @@ class SegmentRun:
 
     def _record(self, result: BatchResult, ledger: Ledger, progress: Progress) -> None:
         ledger.append((*result.rows, *result.unchanged))
-        self.skipped += len(result.unchanged)
         for row in result.rows:
-            self.counts[row.status] += 1
+            self._count(row.source, row.status)
             if row.status == "failed":
-                self.failures.append(Failure(source=row.source, error=row.error or ""))
+                self.failures[row.source] = Failure(source=row.source, error=row.error or "")
+        for row in result.unchanged:
+            self._count(row.source, "skipped")
         for stage, seconds in result.stages.items():
             self.stages[stage] += seconds
         failed = self.counts["failed"]
@@ -182,10 +202,20 @@ class SegmentRun:
             len(result.rows) + len(result.unchanged), f"{failed} failed" if failed else ""
         )
 
+    def _count(self, _source: str, status: str) -> None:
+        """Count what became of a photo."""
+        self.counts[status] += 1
+
+    def _write_review(
+        self, review: Review, rows: Mapping[str, LedgerRow], progress: Progress
+    ) -> None:
+        mine = filter(self.folder.takes, self.tree.sources)
+        review.write([rows[source] for source in mine if source in rows], progress)
+
     def _stop_after_too_many_failures(self) -> None:
         failed, limit = self.counts["failed"], self.options.max_failures
         if limit is not None and failed > limit:
-            last = self.failures[-1]
+            last = next(reversed(self.failures.values()))
             raise BanetError(
                 f"stopped after {failed} failed photos, --max-failures allows {limit}; the "
                 f"last one was {last.source} ({last.error}); {self.folder.ledger} "

@@ -281,6 +281,35 @@ Threshold = Annotated[
         "in the ledger, and for whether a photo is empty.",
     ),
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Do the I-th of N parts of the photos; other jobs may do the others into the same "
+        "folder at the same time.",
+        show_default="all photos",
+    ),
+]
+Watch = Annotated[
+    bool,
+    typer.Option(help="Go on looking for photos that are new or have changed, until interrupted."),
+]
+StableSeconds = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        help="With --watch: how long a file must keep size and time before it is taken.",
+    ),
+]
+ReviewFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--review-dir",
+        metavar="FOLDER",
+        help="Folder for pictures of the 50 least certain masks, beside photo and cut-out.",
+        show_default="none",
+    ),
+]
 DryRun = Annotated[bool, typer.Option(help="Only say what would be done; write nothing.")]
 
 # banet benchmark

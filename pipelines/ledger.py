@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from pipelines.errors import InputError
@@ -38,7 +38,8 @@ class LedgerRow:
         width: Of the upright photo and its results, in pixels; None if failed.
         height: Likewise.
         coverage: Share of the photo that shows people, in [0, 1]; None if failed.
-        confidence: How sure the network is of the portrait, in [0, 1]; None if failed.
+        confidence: How sure the network is of the mask, in [0, 1]: of the pixels that may show a
+            person, the share that surely does. None if failed.
         error: Why it failed; None if it did not.
         note: What there is to say about the reading, such as that only the first of several pages
             was taken; None if nothing.
@@ -107,6 +108,15 @@ def read_ledger(path: Path) -> dict[str, LedgerRow]:
     return rows
 
 
+def write_ledger(path: Path, rows: Mapping[str, LedgerRow]) -> None:
+    """Write a whole ledger, sorted and with one row per photo.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    write_atomically(path, b"".join(rows[source].to_line() for source in sorted(rows)))
+
+
 class Ledger:
     """Appends rows while a run lasts; a context manager, for one process at a time.
 
@@ -123,6 +133,7 @@ class Ledger:
     def __init__(self, path: Path, rows: Mapping[str, LedgerRow]) -> None:
         self._path = path
         self._rows = dict(rows)
+        self._begun: dict[str, LedgerRow] = {}
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,12 +149,13 @@ class Ledger:
         traceback: TracebackType | None,
     ) -> None:
         self._file.close()
-        self._rewrite()
+        write_ledger(self._path, self._rows)
 
     def append(self, rows: Iterable[LedgerRow]) -> None:
         """Record the results of some photos."""
         for row in rows:
             self._rows[row.source] = row
+            self._begun.pop(row.source, None)
             self._file.write(row.to_line())
 
     def begin(self, sources: Iterable[str]) -> None:
@@ -155,18 +167,24 @@ class Ledger:
         rows = [self._rows[source] for source in sources if source in self._rows]
         stale = [row for row in rows if row.status != "failed"]
         self.append(replace(row, status="failed", error=BEGUN_ERROR) for row in stale)
+        self._begun.update((row.source, row) for row in stale)
         if stale:
             os.fsync(self._file.fileno())
+
+    def give_back(self, sources: Iterable[str]) -> None:
+        """Let the rows that `begin` took back hold again: their results were not replaced."""
+        self.append([self._begun[source] for source in sources if source in self._begun])
+
+    @property
+    def rows(self) -> Mapping[str, LedgerRow]:
+        """Return the newest row of every photo."""
+        return MappingProxyType(self._rows)
 
     def _ends_in_a_torn_line(self) -> bool:
         if self._file.seek(0, os.SEEK_END) == 0:
             return False
         self._file.seek(-1, os.SEEK_END)
         return self._file.read(1) != b"\n"
-
-    def _rewrite(self) -> None:
-        lines = (self._rows[source].to_line() for source in sorted(self._rows))
-        write_atomically(self._path, b"".join(lines))
 
 
 def _parse_row(line: bytes) -> LedgerRow:

@@ -64,6 +64,16 @@ def refuse_overlap(tree: PhotoTree, out: Path) -> None:
             )
 
 
+def default_stem(source: str) -> str:
+    """Return the path of a photo without its extension, which its results get if they can."""
+    return str(PurePosixPath(source).with_suffix(""))
+
+
+def name_key(name: str) -> str:
+    """Return what is the same for names that some usual file system holds for equal."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def assign_stems(sources: Sequence[str], earlier: Mapping[str, str]) -> dict[str, str]:
     """Give every photo the path of its results, relative and without extension.
 
@@ -77,13 +87,13 @@ def assign_stems(sources: Sequence[str], earlier: Mapping[str, str]) -> dict[str
         earlier: What photos were given in earlier runs; it stays theirs.
     """
     stems = {}
-    taken = {_name_key(stem) for stem in earlier.values()}
-    taken.update(_name_key(name) for name in _names_of_folders(sources))
+    taken = {name_key(stem) for stem in earlier.values()}
+    taken.update(name_key(name) for name in _names_of_folders(sources))
     for source in sorted(sources, key=is_unreadable_name):
         stem = earlier.get(source)
         if stem is None:
-            stem = next(name for name in _candidate_stems(source) if _name_key(name) not in taken)
-            taken.add(_name_key(stem))
+            stem = next(name for name in _candidate_stems(source) if name_key(name) not in taken)
+            taken.add(name_key(stem))
         stems[source] = stem
     return stems
 
@@ -106,13 +116,9 @@ def _names_of_folders(sources: Sequence[str]) -> Iterator[str]:
 
 
 def _candidate_stems(source: str) -> Iterator[str]:
-    yield str(PurePosixPath(source).with_suffix(""))
+    yield default_stem(source)
     yield source
     number = 2
     while True:
         yield f"{source}-{number}"
         number += 1
-
-
-def _name_key(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()

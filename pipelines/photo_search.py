@@ -61,43 +61,75 @@ class PhotoTree:
     single_folder: bool
 
 
-def find_photos(inputs: Sequence[Path]) -> PhotoTree:
+def find_photos(inputs: Sequence[Path], *, may_come_later: bool = False) -> PhotoTree:
     """Find the photos that files, folders and globs name.
 
     Folders are searched to the bottom for files with the extension of a picture; hidden files and
     folders are left out, links to folders are followed once. A file that is named itself counts
     as a photo whatever its name. What exists is taken as it is, even with glob characters.
 
+    Args:
+        inputs: At least one.
+        may_come_later: That there is no photo yet, or that nothing matches a pattern, is fine.
+
     Raises:
         InputError: An input does not exist, a folder cannot be read, or there is no photo at all.
     """
-    search = _Search()
+    search = _Search(may_come_later=may_come_later)
     for path in inputs:
         search.add(path)
-    if not search.photos:
+    if not search.photos and not may_come_later:
         raise InputError(
             f"{', '.join(map(str, inputs))}: no photo there; banet looks in folders for files "
             "such as .jpg, .png or .webp that are not hidden, so check the path"
         )
-    root = _common_folder(search.bases)
-    sources = sorted(photo.relative_to(root).as_posix() for photo in search.photos)
-    return PhotoTree(
-        root=root,
-        sources=tuple(sources),
-        folders=tuple(search.folders),
-        patterns=tuple(search.patterns),
-        single_folder=len(set(search.bases)) == 1,
-    )
+    return search.tree(_common_folder(search.bases))
+
+
+def find_photos_again(inputs: Sequence[Path], root: Path) -> tuple[PhotoTree, list[str]]:
+    """Find the photos that the inputs of a run name by now.
+
+    Inputs that are gone and folders that cannot be read are left out: who watches a network share
+    waits until it is back.
+
+    Args:
+        inputs: As for `find_photos` earlier.
+        root: What it found to be the root.
+
+    Returns:
+        The photos, and what was left out, one sentence each.
+    """
+    search = _Search(may_come_later=True)
+    left_out = []
+    for path in inputs:
+        try:
+            search.add(path)
+        except InputError as error:
+            left_out.append(str(error))
+        except OSError as error:  # a folder went while it was being searched
+            left_out.append(f"{error.filename or path}: {error.strerror or error}")
+    return search.tree(root), left_out
 
 
 @dataclass(kw_only=True)
 class _Search:
     """Photos and folders as they are found, input by input."""
 
+    may_come_later: bool
     bases: list[Path] = field(default_factory=list)
     photos: set[Path] = field(default_factory=set)
     folders: list[Path] = field(default_factory=list)
     patterns: list[Pattern] = field(default_factory=list)
+
+    def tree(self, root: Path) -> PhotoTree:
+        """Return what was found."""
+        return PhotoTree(
+            root=root,
+            sources=tuple(sorted(photo.relative_to(root).as_posix() for photo in self.photos)),
+            folders=tuple(self.folders),
+            patterns=tuple(self.patterns),
+            single_folder=len(set(self.bases)) == 1,
+        )
 
     def add(self, path: Path) -> None:
         """Search what one input names."""
@@ -112,7 +144,7 @@ class _Search:
         if pattern is None:
             raise InputError(f"{path}: no such file or folder; check the path")
         matches = list(self._matches(pattern.base, pattern.parts))
-        if not matches:
+        if not matches and not self.may_come_later:
             raise InputError(f"{path}: no file or folder matches this pattern; check it")
         self.bases.append(pattern.base)
         self.patterns.append(pattern)

@@ -29,6 +29,7 @@ class TaskSettings:
         background: Picture and its hash, for the composite `image`.
         threads: That the network may use in each worker thread; None leaves torch's own choice.
         fingerprint: For the ledger rows.
+        watching: Whether photos may vanish; in a run that is not watching that is a failure.
     """
 
     root: Path
@@ -48,6 +49,7 @@ class TaskSettings:
     background: tuple[Path, str] | None
     threads: int | None
     fingerprint: str
+    watching: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +82,11 @@ class BatchResult:
     Attributes:
         rows: Of the photos that were segmented, or failed to be.
         unchanged: Of the photos whose content turned out to be that of an earlier run.
+        vanished: Sources of the photos that were gone, while watching. Their results are as before.
         stages: Thread CPU seconds by stage.
     """
 
     rows: tuple[LedgerRow, ...]
     unchanged: tuple[LedgerRow, ...]
+    vanished: tuple[str, ...]
     stages: dict[str, float]

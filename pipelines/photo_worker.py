@@ -25,7 +25,7 @@ from pipelines.compositing import (
 )
 from pipelines.devices import precision_name
 from pipelines.engines import Engine, engine_once
-from pipelines.errors import BanetError, InputError, PhotoError
+from pipelines.errors import BanetError, InputError, MissingFileError, PhotoError
 from pipelines.images import (
     MAX_FILE_BYTES,
     MAX_PIXELS,
@@ -169,12 +169,20 @@ def segment_batch(task: BatchTask) -> BatchResult:
     worker = _PhotoWorker(settings, open_engine(settings))
     rows: list[LedgerRow] = []
     unchanged: list[LedgerRow] = []
+    vanished: list[str] = []
     for photo in task.photos:
-        row = worker.segment_file(photo)
+        try:
+            row = worker.segment_file(photo)
+        except MissingFileError:
+            vanished.append(photo.source)
+            continue
         is_known = photo.known is not None and row.sha256 == photo.known.sha256
         (unchanged if is_known else rows).append(row)
     return BatchResult(
-        rows=tuple(rows), unchanged=tuple(unchanged), stages=dict(worker.clock.seconds)
+        rows=tuple(rows),
+        unchanged=tuple(unchanged),
+        vanished=tuple(vanished),
+        stages=dict(worker.clock.seconds),
     )
 
 
@@ -191,6 +199,7 @@ class _PhotoWorker:
         """Segment one photo; the row has the hash of `photo.known` only if that row still holds.
 
         Raises:
+            MissingFileError: The photo is gone, and photos are being watched.
             BanetError: Nothing more can be written.
         """
         started = time.perf_counter()
@@ -209,6 +218,8 @@ class _PhotoWorker:
                 with self._pixels.taken(count_pixels(content)):
                     row = self._segment_content(row, content, photo.stem)
         except PhotoError as error:
+            if self._settings.watching and isinstance(error, MissingFileError):
+                raise
             row = replace(row, error=str(error))
         except BanetError:
             raise
@@ -348,10 +359,13 @@ def _examine(row: LedgerRow, path: Path) -> tuple[LedgerRow, int]:
         The row and the size of the file in bytes.
 
     Raises:
-        PhotoError: There is no such file, or it is out of reach.
+        MissingFileError: There is no such file.
+        PhotoError: It is out of reach.
     """
     try:
         status = path.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingFileError(f"cannot be read: {error.strerror or error}") from error
     except OSError as error:
         raise PhotoError(f"cannot be read: {error.strerror or error}") from error
     return replace(row, size=status.st_size, mtime_ns=status.st_mtime_ns), status.st_size

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -38,8 +38,17 @@ def pending_work(
     earlier: Mapping[str, LedgerRow],
     *,
     force: bool,
+    concerned: Callable[[str], bool] = lambda _source: True,
 ) -> list[PhotoTask]:
-    """List the photos that are to be done: not those that earlier runs did and nothing changed."""
+    """List the photos that are to be done: not those that earlier runs did and nothing changed.
+
+    Args:
+        tree: All photos; they share the names for results.
+        settings: Of this run.
+        earlier: Rows of earlier runs.
+        force: Take what earlier runs did as well.
+        concerned: Tells of a photo, named relative to the root, whether it is to be looked at.
+    """
     kept_stems = {
         source: row.mask.removeprefix(f"{MASKS}/").removesuffix(".png")
         for source, row in earlier.items()
@@ -47,6 +56,8 @@ def pending_work(
     }
     work = []
     for source, stem in assign_stems(tree.sources, kept_stems).items():
+        if not concerned(source):
+            continue
         row = None if force else earlier.get(source)
         if row is None or not _still_holds(row, settings):
             work.append(PhotoTask(source=source, stem=stem))

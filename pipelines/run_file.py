@@ -1,7 +1,10 @@
-"""`run.json` in an output folder: what the last run was, which the next one must know."""
+"""`run.json` in an output folder: what the last run was, which the next one must know.
+
+A shard has a file of its own, such as `run.2-of-8.json`.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +27,10 @@ class EarlierRun:
     finished: bool
 
 
-def read_run_file(out: Path) -> EarlierRun | None:
-    """Return what is known of the last run; None if there was none."""
+def read_run_file(path: Path) -> EarlierRun | None:
+    """Return what is known of the run that wrote a file; None if there is none."""
     try:
-        content = json.loads((out / RUN_FILE).read_bytes())
+        content = json.loads(path.read_bytes())
         root = content.get("root")
         return EarlierRun(
             root=root if root is None else Path(root), finished=content["exit_code"] is not None
@@ -38,12 +41,15 @@ def read_run_file(out: Path) -> EarlierRun | None:
         return EarlierRun(root=None, finished=False)
 
 
-def write_run_file(out: Path, content: Mapping[str, object]) -> None:
-    """Write `run.json`; while the run lasts, and for good if it dies, its exit code is null."""
-    write_atomically(out / RUN_FILE, json.dumps(content, indent=2).encode("ascii"))
+def write_run_file(path: Path, content: Mapping[str, object]) -> None:
+    """Write `run.json` or that of a shard.
+
+    While the run lasts, and for good if it dies, the exit code in it is null.
+    """
+    write_atomically(path, json.dumps(content, indent=2).encode("ascii"))
 
 
-def refuse_other_root(earlier: EarlierRun | None, *, root: Path, out: Path) -> None:
+def refuse_other_root(earlier: Iterable[EarlierRun], *, root: Path, out: Path) -> None:
     """Make sure that the photos of one folder do not replace the results of another one.
 
     The ledger names photos relative to their folder, so that both can be moved; two folders are
@@ -52,11 +58,11 @@ def refuse_other_root(earlier: EarlierRun | None, *, root: Path, out: Path) -> N
     Raises:
         InputError: `out` holds the results of another folder than `root`.
     """
-    if earlier is None or earlier.root is None or not earlier.root.exists():
-        return
-    if root.exists() and root.samefile(earlier.root):
-        return
-    raise InputError(
-        f"--out {out}: holds the results for {earlier.root}, which those for {root} could "
-        "overwrite; choose another folder for the results"
-    )
+    for run in earlier:
+        if run.root is None or not run.root.exists():
+            continue
+        if not (root.exists() and root.samefile(run.root)):
+            raise InputError(
+                f"--out {out}: holds the results for {run.root}, which those for {root} could "
+                "overwrite; choose another folder for the results"
+            )

@@ -15,16 +15,18 @@ from pipelines.engines import load_network, working_size_of
 from pipelines.errors import InputError, PhotoError
 from pipelines.images import read_bytes
 from pipelines.onnx_weights import OnnxWeights
+from pipelines.output_folder import OutputFolder
 from pipelines.photo_files import default_output_folder, refuse_overlap
 from pipelines.photo_search import find_photos
 from pipelines.photo_tasks import TaskSettings
 from pipelines.photo_worker import load_background
 from pipelines.progress import Progress, SilentProgress
 from pipelines.resume import fingerprint
-from pipelines.run_file import read_run_file, refuse_other_root
+from pipelines.review import refuse_review_among_photos
 from pipelines.runtimes import resolve_compute
 from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary
 from pipelines.segment_run import SegmentRun
+from pipelines.watch_run import WatchRun
 
 __all__ = ["Failure", "SegmentOptions", "SegmentSummary", "segment"]
 
@@ -35,28 +37,35 @@ def segment(options: SegmentOptions, *, progress: Progress | None = None) -> Seg
     """Cut the people out of all photos that the options name.
 
     A photo that fails is recorded and the run goes on. Whatever ends the run, the ledger holds
-    all photos that were finished, and the same call goes on from there.
+    all photos that were finished, and the same call goes on from there. With `watch` only an
+    interrupt or an error ends it.
 
     Raises:
         ConfigError: The options do not fit together, an ONNX file does not say how it is used, or
             the packages for it are missing.
         InputError: An input is missing, or the output folder overlaps the input or holds the
-            results of another one.
+            results of another one; or the folder of the review overlaps input or results.
         WeightsError: The weights cannot be used.
         DeviceError: The requested device is missing.
-        LockedError: Another run is writing to the output folder.
+        LockedError: Another run is writing to the output folder, and is not another shard of the
+            same count.
         BanetError: Nothing can be written, the workers or their device are gone, or too many
             photos failed.
     """
     started = time.perf_counter()
-    tree = find_photos(options.inputs)
+    tree = find_photos(options.inputs, may_come_later=options.watch)
     out = (options.out or default_output_folder(tree)).absolute()
     refuse_overlap(tree, out)
-    refuse_other_root(read_run_file(out), root=tree.root, out=out)
+    if options.review_dir is not None:
+        refuse_review_among_photos(options.review_dir, tree, out)
+    folder = OutputFolder(path=out, shard=options.shard_of_photos)
+    folder.refuse_other_root(tree.root)
     probed = probe_device(options) if options.scheduler is None else None
     # Nobody here keeps the weights: they are the workers' to load.
     settings = _task_settings(options, load_network(options.weights), tree.root, out)
-    run = SegmentRun(options=options, settings=settings, tree=tree, started=started)
+    run = (WatchRun if options.watch else SegmentRun)(
+        options=options, settings=settings, folder=folder, tree=tree, started=started
+    )
     if probed is not None:
         run.computed_by(probed)
     if options.dry_run:
@@ -112,6 +121,7 @@ def _task_settings(
         background=_background(options),
         threads=None,
         fingerprint="",
+        watching=options.watch,
     )
     return replace(settings, fingerprint=fingerprint(settings))
 

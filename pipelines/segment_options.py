@@ -1,5 +1,6 @@
 """The options and the summary of `banet segment`."""
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pipelines.devices import Precision
 from pipelines.errors import ConfigError
 from pipelines.images import ImageFormat
 from pipelines.inference import MINIMUM_SIZE
+from pipelines.photo_shards import Shard
 from pipelines.photo_tasks import Composite, MaskKind
 from pipelines.runtimes import Runtime, runtime_mistakes
 
@@ -40,6 +42,12 @@ class SegmentOptions:
         max_failures: Stop the run when more photos than this fail; None goes on to the end.
         force: Segment again what earlier runs have done.
         dry_run: Find out what there is to do, and do nothing.
+        shard: `I/N` does the I-th of N parts of the photos; others may do the other parts into
+            the same folder at the same time. None does all.
+        watch: Go on looking for photos that are new or have changed, until an interrupt.
+        stable_seconds: How long size and time of a photo must stay as they are before it is taken,
+            while watching.
+        review_dir: Folder for pictures of the least certain masks; None for none.
         workers: Local threads; None for one per core, 0 for none beside the caller's.
         scheduler: Address of an existing Dask scheduler to use instead.
 
@@ -63,6 +71,10 @@ class SegmentOptions:
     max_failures: int | None = None
     force: bool = False
     dry_run: bool = False
+    shard: str | None = None
+    watch: bool = False
+    stable_seconds: float = 5.0
+    review_dir: Path | None = None
     workers: int | None = None
     scheduler: str | None = None
 
@@ -80,6 +92,11 @@ class SegmentOptions:
         ]
         if mistakes:
             raise ConfigError("; ".join(mistakes))
+
+    @property
+    def shard_of_photos(self) -> Shard | None:
+        """Return what `shard` names."""
+        return None if self.shard is None else Shard.parse(self.shard)
 
     def _choice_mistakes(self) -> list[str]:
         choices = {
@@ -106,6 +123,12 @@ class SegmentOptions:
             mistakes.append(f"--threshold {self.threshold}: use a number between 0 and 1")
         if self.size is not None and self.size < MINIMUM_SIZE:
             mistakes.append(f"--size {self.size}: use at least {MINIMUM_SIZE} pixels")
+        try:
+            _ = self.shard_of_photos
+        except ValueError:
+            mistakes.append(f"--shard {self.shard}: use I/N with 1 <= I <= N, such as 2/8")
+        if not 0 < self.stable_seconds < math.inf:
+            mistakes.append(f"--stable-seconds {self.stable_seconds}: use a positive number")
         if self.max_failures is not None and self.max_failures < 0:
             mistakes.append(f"--max-failures {self.max_failures}: use 0 or a positive number")
         if self.workers is not None and self.workers < 0:
@@ -114,6 +137,8 @@ class SegmentOptions:
 
     def _mixture_mistakes(self) -> list[str]:
         mistakes = []
+        if self.watch and self.dry_run:
+            mistakes.append("--watch: a dry run looks once; leave --watch or --dry-run out")
         if self.composite == "transparent" and self.composite_format == "jpg":
             mistakes.append(
                 "--composite-format jpg: cannot be transparent; use png or webp, or another "
@@ -152,6 +177,7 @@ class SegmentSummary:
     Attributes:
         out: Folder of the results.
         root: Folder that the photos' paths in the ledger are relative to.
+        shard: Part of the photos that it was to do; None for all. Others do not count below.
         discovered: Photos found; the sum of `ok`, `empty`, `failed`, `skipped` and `pending`.
         skipped: Photos unchanged since an earlier run with the same weights and options.
         pending: Photos that were not come to: all that a dry run would do, and what an
@@ -170,6 +196,7 @@ class SegmentSummary:
 
     out: Path
     root: Path
+    shard: str | None
     discovered: int
     ok: int
     empty: int

@@ -3,27 +3,25 @@
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import islice
-from pathlib import Path
 
 import torch
 
 from pipelines.errors import BanetError
-from pipelines.images import write_atomically
 from pipelines.info import versions
-from pipelines.ledger import LEDGER_NAME, Ledger, LedgerRow, read_ledger
-from pipelines.locks import exclusive
+from pipelines.ledger import Ledger, LedgerRow
+from pipelines.output_folder import OutputFolder
 from pipelines.parallel import Pool, open_pool
-from pipelines.photo_files import MASKS, remove_leftovers
 from pipelines.photo_search import PhotoTree
 from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, TaskSettings
 from pipelines.photo_worker import probe_worker, segment_batch
 from pipelines.progress import Progress
 from pipelines.resume import pending_work
-from pipelines.run_file import read_run_file, refuse_other_root, write_run_file
+from pipelines.review import Review
 from pipelines.runtimes import runtime_of
 from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary
 
@@ -33,8 +31,6 @@ that an interrupted run is soon at rest."""
 
 SAME_INTERRUPT_SECONDS = 1.0
 """Interrupts so close together are one: `timeout`, for instance, sends each signal twice."""
-
-LOCK_FILE = ".lock"
 
 logger = logging.getLogger(__name__)
 
@@ -49,15 +45,32 @@ class SegmentRun:
 
     options: SegmentOptions
     settings: TaskSettings
+    folder: OutputFolder
     tree: PhotoTree
     started: float
     device: str = "not used"
     precision: str = "not used"
-    skipped: int = 0
     noted: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     stages: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    failures: list[Failure] = field(default_factory=list)
+    failures: dict[str, Failure] = field(default_factory=dict)
+
+    @cached_property
+    def discovered(self) -> int:
+        """Return how many photos there are for this run."""
+        return sum(map(self.folder.takes, self.tree.sources))
+
+    @cached_property
+    def review(self) -> Review | None:
+        """Return where the least certain masks are to be shown; None if nowhere."""
+        if self.options.review_dir is None:
+            return None
+        return Review(
+            folder=self.options.review_dir.absolute(),
+            root=self.settings.root,
+            out=self.settings.out,
+            shard=self.folder.shard,
+        )
 
     def computed_by(self, device_and_precision: tuple[str, str]) -> None:
         """Note where the networks run."""
@@ -65,9 +78,15 @@ class SegmentRun:
 
     def plan(self) -> tuple[list[PhotoTask], dict[str, LedgerRow]]:
         """Find out what there is to do, and return it with the ledger of earlier runs."""
-        earlier = read_ledger(self.settings.out / LEDGER_NAME)
-        work = pending_work(self.tree, self.settings, earlier, force=self.options.force)
-        self.skipped = len(self.tree.sources) - len(work)
+        earlier = self.folder.earlier_rows()
+        work = pending_work(
+            self.tree,
+            self.settings,
+            earlier,
+            force=self.options.force,
+            concerned=self.folder.takes,
+        )
+        self.counts["skipped"] = self.discovered - len(work)
         return work, earlier
 
     def do(self, progress: Progress) -> None:
@@ -77,25 +96,37 @@ class SegmentRun:
             LockedError: Another run is writing there.
             BanetError: See `segment`.
         """
-        with _output_folder(self.settings.out, root=self.settings.root):
+        with self.folder.held(
+            root=self.settings.root, announce=lambda: self._write_run_file(finished=False)
+        ):
             work, earlier = self.plan()
+            if self.review is not None:
+                self.review.open()
             if work:
-                self._do(work, earlier, progress)
+                with self._working(earlier) as (pool, ledger):
+                    progress.start("Segmenting", len(work))
+                    self._segment(work, pool, ledger, progress)
+                    progress.finish()
+                self._tell_of_notes()
             self._write_run_file(finished=True)
+            if self.review is not None:
+                self._write_review(self.review, self.folder.earlier_rows(), progress)
 
     def summary(self) -> SegmentSummary:
         """Return the state of the run."""
         wall_seconds = time.perf_counter() - self.started
-        discovered, done = len(self.tree.sources), self.counts.total()
+        skipped = self.counts["skipped"]
+        done = self.counts.total() - skipped
         return SegmentSummary(
             out=self.settings.out,
             root=self.settings.root,
-            discovered=discovered,
+            shard=self.options.shard,
+            discovered=self.discovered,
             ok=self.counts["ok"],
             empty=self.counts["empty"],
             failed=self.counts["failed"],
-            skipped=self.skipped,
-            pending=discovered - self.skipped - done,
+            skipped=skipped,
+            pending=self.discovered - skipped - done,
             exit_code=3 if self.counts["failed"] else 0,
             runtime=runtime_of(self.options.weights),
             device=self.device,
@@ -105,28 +136,27 @@ class SegmentRun:
             wall_seconds=round(wall_seconds, 3),
             images_per_second=round(done / wall_seconds, 3),
             versions=versions(),
-            failures=tuple(sorted(self.failures, key=lambda failure: failure.source)),
+            failures=tuple(sorted(self.failures.values(), key=lambda failure: failure.source)),
         )
 
-    def _do(
-        self, work: list[PhotoTask], earlier: Mapping[str, LedgerRow], progress: Progress
-    ) -> None:
+    @contextmanager
+    def _working(self, earlier: Mapping[str, LedgerRow]) -> Iterator[tuple[Pool, Ledger]]:
+        """Open the workers and the ledger, and leave word of the run in the run file."""
         with open_pool(workers=self.options.workers, scheduler=self.options.scheduler) as pool:
             self.settings = replace(self.settings, threads=_threads_per_worker(pool, self.options))
             self.computed_by(next(pool.map(probe_worker, [self.settings])))
             # Before the first result: a run that dies must have left word of itself.
             self._write_run_file(finished=False)
-            with Ledger(self.settings.out / LEDGER_NAME, earlier) as ledger:
+            with Ledger(self.folder.ledger, self.folder.own(earlier)) as ledger:
                 try:
-                    self._segment(work, pool, ledger, progress)
+                    yield pool, ledger
                 except BaseException:
                     self._write_run_file(finished=False)
                     raise
 
     def _segment(
-        self, work: list[PhotoTask], pool: Pool, ledger: Ledger, progress: Progress
+        self, work: Iterable[PhotoTask], pool: Pool, ledger: Ledger, progress: Progress
     ) -> None:
-        progress.start("Segmenting", len(work))
         stopping = False
 
         def tasks() -> Iterator[BatchTask]:
@@ -144,14 +174,6 @@ class SegmentRun:
             stopping = True
             self._record_in_flight(results, ledger, progress)
             raise
-        progress.finish()
-        if self.noted:
-            logger.info(
-                "%d photos come with a remark, such as that further pages were left out; it stands "
-                "as `note` in %s",
-                self.noted,
-                self.settings.out / LEDGER_NAME,
-            )
 
     def _record_in_flight(
         self, results: Iterator[BatchResult], ledger: Ledger, progress: Progress
@@ -172,12 +194,13 @@ class SegmentRun:
 
     def _record(self, result: BatchResult, ledger: Ledger, progress: Progress) -> None:
         ledger.append((*result.rows, *result.unchanged))
-        self.skipped += len(result.unchanged)
         for row in result.rows:
-            self.counts[row.status] += 1
+            self._count(row.source, row.status)
             self.noted += row.note is not None
             if row.status == "failed":
-                self.failures.append(Failure(source=row.source, error=row.error or ""))
+                self.failures[row.source] = Failure(source=row.source, error=row.error or "")
+        for row in result.unchanged:
+            self._count(row.source, "skipped")
         for stage, seconds in result.stages.items():
             self.stages[stage] += seconds
         failed = self.counts["failed"]
@@ -185,19 +208,38 @@ class SegmentRun:
             len(result.rows) + len(result.unchanged), f"{failed} failed" if failed else ""
         )
 
+    def _count(self, _source: str, status: str) -> None:
+        """Count what became of a photo."""
+        self.counts[status] += 1
+
+    def _write_review(
+        self, review: Review, rows: Mapping[str, LedgerRow], progress: Progress
+    ) -> None:
+        mine = filter(self.folder.takes, self.tree.sources)
+        review.write([rows[source] for source in mine if source in rows], progress)
+
+    def _tell_of_notes(self) -> None:
+        if self.noted:
+            logger.info(
+                "%d photos come with a remark, such as that further pages were left out; it stands "
+                "as `note` in %s",
+                self.noted,
+                self.folder.ledger,
+            )
+
     def _stop_after_too_many_failures(self) -> None:
         failed, limit = self.counts["failed"], self.options.max_failures
         if limit is not None and failed > limit:
-            last = self.failures[-1]
+            last = next(reversed(self.failures.values()))
             raise BanetError(
                 f"stopped after {failed} failed photos, --max-failures allows {limit}; the "
-                f"last one was {last.source} ({last.error}); {LEDGER_NAME} in "
-                f"{self.settings.out} lists all"
+                f"last one was {last.source} ({last.error}); {self.folder.ledger} "
+                "lists all"
             )
 
     def _write_run_file(self, *, finished: bool) -> None:
         content = self.summary().as_json()
-        write_run_file(self.settings.out, content if finished else {**content, "exit_code": None})
+        self.folder.write_run_file(content if finished else {**content, "exit_code": None})
 
 
 def _threads_per_worker(pool: Pool, options: SegmentOptions) -> int | None:
@@ -211,30 +253,3 @@ def _threads_per_worker(pool: Pool, options: SegmentOptions) -> int | None:
     # do those of OpenCV; torch, where each worker has its own, computes nothing then.
     is_shared = runtime_of(options.weights) == "onnx"
     return max(1, cores - pool.workers + 1 if is_shared else cores // pool.workers)
-
-
-@contextmanager
-def _output_folder(out: Path, *, root: Path) -> Iterator[None]:
-    """Have a folder for oneself, and make sure that results can be written there.
-
-    Raises:
-        InputError: It holds the results of another folder than `root`.
-        LockedError: Another run is writing there.
-        BanetError: It cannot be written to.
-    """
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(exclusive(out / LOCK_FILE, place=out))
-            earlier = read_run_file(out)
-            refuse_other_root(earlier, root=root, out=out)
-            if earlier is not None and not earlier.finished:  # else there are none to look for
-                remove_leftovers(out)
-            (out / MASKS).mkdir(exist_ok=True)
-            write_atomically(out / MASKS / ".writable", b"banet")
-            (out / MASKS / ".writable").unlink()
-        except OSError as error:
-            raise BanetError(
-                f"--out {out}: cannot be written ({error.strerror or error}); mend its permissions "
-                "or choose another folder"
-            ) from error
-        yield

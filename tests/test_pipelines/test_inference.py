@@ -1,8 +1,10 @@
 import threading
 
+import numpy as np
+import pytest
 import torch
 
-from pipelines.inference import limit_threads
+from pipelines.inference import confidence, limit_threads
 
 
 def test_threads_are_limited_in_each_thread_that_asks() -> None:
@@ -20,3 +22,13 @@ def test_threads_are_limited_in_each_thread_that_asks() -> None:
 
     assert found == {"first": 1, "second": 2, "third": 1}
     assert torch.get_num_threads() == here
+
+
+def test_confidence_is_the_share_of_the_possible_person_that_is_sure() -> None:
+    probability = np.zeros((10, 10), np.float32)
+    assert confidence(probability) == 1
+    probability[:4] = 0.95
+    assert confidence(probability) == 1
+    probability[4] = 0.5
+    assert confidence(probability) == pytest.approx(0.8)
+    assert confidence(np.full((10, 10), 0.3, np.float32)) == 0

@@ -15,8 +15,8 @@ from PIL import Image
 
 from pipelines.errors import BanetError, InputError, LockedError
 from pipelines.locks import exclusive
+from pipelines.output_folder import LOCK_FILE
 from pipelines.segment import SegmentSummary
-from pipelines.segment_run import LOCK_FILE
 
 Run = Callable[..., SegmentSummary]
 WritePhoto = Callable[..., Path]

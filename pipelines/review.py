@@ -1,0 +1,215 @@
+"""Pictures of the masks that the network was least sure of, for a person to look at.
+
+Photo, mask and the person on a checkerboard stand side by side: veils and holes show there.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from pipelines.compositing import put_before
+from pipelines.errors import BanetError, InputError, PhotoError
+from pipelines.images import (
+    Pixels,
+    decode_mask,
+    decode_photo,
+    encode,
+    fitted_size,
+    read_bytes,
+    resize,
+    write_atomically,
+)
+from pipelines.ledger import LedgerRow
+from pipelines.photo_files import COMPOSITES, MASKS
+from pipelines.photo_search import PhotoTree
+from pipelines.photo_shards import Shard
+from pipelines.progress import Progress
+
+REVIEWED = 50
+"""Number of pictures: as many as a person looks through in a few minutes."""
+
+LONG_SIDE = 480
+"""Of each of the three parts of a picture, in pixels."""
+
+SQUARE = 12
+GAP = 8
+CAPTION = 30
+FONT_SIZE = 18
+PAPER = (255, 255, 255)
+INK = (20, 20, 20)
+LIGHT, DARK = 235, 165
+ELLIPSIS = "..."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review:
+    """A folder of such pictures.
+
+    Attributes:
+        folder: Absolute.
+        root: Folder that the sources are relative to.
+        out: Folder that the masks are relative to.
+        shard: Whose photos are shown; None for all. It is part of the names of the files, so that
+            several shards can share the folder.
+    """
+
+    folder: Path
+    root: Path
+    out: Path
+    shard: Shard | None
+
+    def open(self) -> None:
+        """Create the folder before hours of work.
+
+        Raises:
+            BanetError: It cannot be created.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._failure(error) from error
+
+    def write(self, rows: Iterable[LedgerRow], progress: Progress) -> None:
+        """Show the least certain masks, and remove the pictures of an earlier review.
+
+        Photos that cannot be shown any more, or have changed since, make room for the next ones.
+
+        Raises:
+            BanetError: The folder cannot be written to.
+        """
+        entries: list[dict[str, object]] = []
+        ordered = sorted(filter(self._is_shown, rows), key=_doubt_first)
+        progress.start("Review pictures", min(REVIEWED, len(ordered)))
+        try:
+            for row in ordered:
+                if len(entries) == REVIEWED:
+                    break
+                if entry := self._write_picture(row, rank=len(entries) + 1):
+                    entries.append(entry)
+                    progress.advance()
+            write_atomically(
+                self.folder / f"{self._prefix}.json", json.dumps(entries, indent=2).encode("ascii")
+            )
+            self._remove_beyond(len(entries))
+        except OSError as error:
+            raise self._failure(error) from error
+        progress.finish()
+
+    @property
+    def _prefix(self) -> str:
+        return "review" if self.shard is None else f"review.{self.shard.tag}"
+
+    def _is_shown(self, row: LedgerRow) -> bool:
+        if row.status == "failed" or row.mask is None or row.confidence is None:
+            return False
+        try:
+            status = (self.root / row.source).stat()
+        except OSError:
+            return False
+        return (row.size, row.mtime_ns) == (status.st_size, status.st_mtime_ns)
+
+    def _write_picture(self, row: LedgerRow, *, rank: int) -> dict[str, object] | None:
+        assert row.mask is not None
+        try:
+            photo = decode_photo(read_bytes(self.root / row.source), reduced_to=LONG_SIDE)
+            mask = decode_mask(read_bytes(self.out / row.mask)).astype(np.uint8)
+        except PhotoError:
+            return None
+        name = f"{self._prefix}-{rank:03}.jpg"
+        picture = side_by_side(photo.pixels, mask, _caption(row, rank))
+        write_atomically(self.folder / name, encode(picture, "jpg"))
+        shown = ("source", "mask", "status", "confidence", "coverage")
+        return {"picture": name, **{key: getattr(row, key) for key in shown}}
+
+    def _remove_beyond(self, count: int) -> None:
+        ours = re.compile(rf"{re.escape(self._prefix)}-(\d{{3}})\.jpg")
+        for path in self.folder.iterdir():
+            match = ours.fullmatch(path.name)
+            if match and int(match[1]) > count:
+                path.unlink(missing_ok=True)
+
+    def _failure(self, error: OSError) -> BanetError:
+        return BanetError(
+            f"--review-dir {self.folder}: cannot be written ({error.strerror or error}); mend its "
+            "permissions or choose another folder"
+        )
+
+
+def refuse_review_among_photos(review: Path, tree: PhotoTree, out: Path) -> None:
+    """Make sure that no picture of a review becomes a photo, or lies among results.
+
+    Raises:
+        InputError: The folder lies in an input folder or holds photos, a pattern of the inputs
+            names what is in it, or it lies among masks or composites.
+    """
+    target = review.resolve()
+    for folder in tree.folders:
+        if target.is_relative_to(folder.resolve()):
+            raise InputError(
+                f"--review-dir {review}: lies inside the input folder {folder}, so that its "
+                "pictures would be segmented by the next run; choose a folder beside it"
+            )
+    if any(pattern.may_name(target) for pattern in tree.patterns) or any(
+        (tree.root / source).parent.resolve() == target for source in tree.sources
+    ):
+        raise InputError(
+            f"--review-dir {review}: there are photos of the inputs, or would be in the next run; "
+            "choose another folder"
+        )
+    for results in (out / MASKS, out / COMPOSITES):
+        if target.is_relative_to(results.resolve()):
+            raise InputError(
+                f"--review-dir {review}: lies among the results in {results}; choose another folder"
+            )
+
+
+def side_by_side(photo: Pixels, mask: Pixels, caption: str) -> Pixels:
+    """Lay a photo, its mask, and the person on a checkerboard out beside each other.
+
+    Args:
+        photo: RGB, (H, W, 3) uint8.
+        mask: Alpha, uint8, of any size with about the same proportions.
+        caption: What stands below; too long a one loses its beginning.
+
+    Returns:
+        RGB, uint8.
+    """
+    height, width = fitted_size(height=photo.shape[0], width=photo.shape[1], long_side=LONG_SIDE)
+    photo, mask = (resize(each, height=height, width=width) for each in (photo, mask))
+    cut_out = put_before(photo, mask, checkerboard(height=height, width=width))
+    parts = (photo, np.repeat(mask[..., None], 3, axis=2), cut_out)
+    sheet = Image.new("RGB", (3 * width + 4 * GAP, height + 2 * GAP + CAPTION), PAPER)
+    for number, part in enumerate(parts):
+        sheet.paste(Image.fromarray(part), (GAP + number * (width + GAP), GAP))
+    font = ImageFont.load_default(FONT_SIZE)
+    draw = ImageDraw.Draw(sheet)
+    shown = caption
+    while font.getlength(shown) > sheet.width - 2 * GAP and len(caption) > 1:
+        caption = caption[1:]
+        shown = ELLIPSIS + caption
+    draw.text((GAP, height + 2 * GAP), shown, fill=INK, font=font)
+    return np.asarray(sheet)
+
+
+def checkerboard(*, height: int, width: int) -> Pixels:
+    """Return grey squares, (H, W, 3) uint8."""
+    rows, columns = np.mgrid[:height, :width] // SQUARE
+    plane = np.where((rows + columns) % 2, DARK, LIGHT).astype(np.uint8)
+    return np.repeat(plane[..., None], 3, axis=2)
+
+
+def _doubt_first(row: LedgerRow) -> tuple[float, str]:
+    assert row.confidence is not None
+    return row.confidence, row.source
+
+
+def _caption(row: LedgerRow, rank: int) -> str:
+    # Names of files may hold what is no text.
+    name = row.source.encode("utf-8", "replace").decode()
+    status = "" if row.status == "ok" else f", {row.status}"
+    return f"{rank}. {name}  (confidence {row.confidence:.2f}, coverage {row.coverage:.1%}{status})"

@@ -1,0 +1,210 @@
+"""A run of `banet segment --watch`: looks for photos again and again, until it is interrupted.
+
+It polls, since networks of file systems tell nobody of changes. What it did counts as in any other
+run, each photo once, as what it is at last.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic, sleep
+from typing import NamedTuple
+
+from pipelines.ledger import Ledger
+from pipelines.parallel import Pool
+from pipelines.photo_files import refuse_overlap
+from pipelines.photo_search import find_photos_again
+from pipelines.photo_tasks import BatchResult, PhotoTask
+from pipelines.progress import Progress, SilentProgress
+from pipelines.resume import pending_work
+from pipelines.review import refuse_review_among_photos
+from pipelines.segment_run import SegmentRun
+
+MOST_SECONDS_BETWEEN_LOOKS = 2.0
+
+RUN_FILE_SECONDS = 10.0
+"""How old the counts in the run file may be while photos are segmented."""
+
+REVIEW_SECONDS = 60.0
+"""Least seconds between two reviews, which cost a few seconds each."""
+
+logger = logging.getLogger(__name__)
+
+
+class Signature(NamedTuple):
+    """What tells a file that has changed: its size in bytes and its time in nanoseconds."""
+
+    size: int
+    mtime_ns: int
+
+
+def signature_of(path: Path) -> Signature | None:
+    """Return the signature of a file, None if there is none to be had."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return Signature(status.st_size, status.st_mtime_ns)
+
+
+class SettledFiles:
+    """Knows which files have not changed for a while.
+
+    That a file is old by its own time says nothing: many copies take the time of the original. So
+    each is observed.
+
+    Args:
+        seconds: How long it must not have changed.
+        clock: Returns seconds.
+    """
+
+    def __init__(self, seconds: float, *, clock: Callable[[], float] = monotonic) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._seen: dict[str, tuple[Signature, float]] = {}
+
+    def look(self, root: Path, sources: Iterable[str]) -> dict[str, Signature]:
+        """Examine files, named relative to `root`, and return those that have settled."""
+        seen: dict[str, tuple[Signature, float]] = {}
+        settled: dict[str, Signature] = {}
+        for source in sources:
+            now = self._clock()
+            signature = signature_of(root / source)
+            if signature is None:
+                continue
+            before, since = self._seen.get(source, (signature, now))
+            if before != signature:
+                since = now
+            seen[source] = signature, since
+            if now - since >= self._seconds:
+                settled[source] = signature
+        self._seen = seen
+        return settled
+
+
+@dataclass(kw_only=True)
+class WatchRun(SegmentRun):
+    """Segments photos as they come."""
+
+    _handled: dict[str, Signature] = field(default_factory=dict)
+    _status: dict[str, str] = field(default_factory=dict)
+    _told: set[str] = field(default_factory=set)
+    _written: float = -math.inf
+    _reviewed: float = -math.inf
+    _review_is_old: bool = False
+
+    @property
+    def discovered(self) -> int:
+        """Return how many photos there were so far for this run."""
+        waiting = sum(
+            source not in self._status and self.folder.takes(source) for source in self.tree.sources
+        )
+        return len(self._status) + waiting
+
+    def do(self, progress: Progress) -> None:
+        """Segment photos, old and new, and never return.
+
+        Raises:
+            InputError: A new link leads to the output folder.
+            LockedError: Another run is writing there.
+            BanetError: See `segment`.
+        """
+        settled = SettledFiles(self.options.stable_seconds)
+        pause = min(MOST_SECONDS_BETWEEN_LOOKS, self.options.stable_seconds / 2)
+        with (
+            self.folder.held(
+                root=self.settings.root, announce=lambda: self._write_run_file(finished=False)
+            ),
+            self._working(self.folder.earlier_rows()) as (pool, ledger),
+        ):
+            if self.review is not None:
+                self.review.open()
+            logger.info("watching %s; an interrupt ends it", self.settings.root)
+            progress.start("Segmenting", None)
+            while True:
+                started = monotonic()
+                self._take_settled(settled, pool, ledger, progress)
+                self._renew_review(ledger)
+                # Where a look takes long, it should not be all that the disk is busy with.
+                sleep(max(pause, monotonic() - started))
+                self._look_again()
+
+    def _take_settled(
+        self, settled: SettledFiles, pool: Pool, ledger: Ledger, progress: Progress
+    ) -> None:
+        """Segment the photos that have settled since they were last done."""
+        mine = filter(self.folder.takes, self.tree.sources)
+        new = {
+            source: signature
+            for source, signature in settled.look(self.settings.root, mine).items()
+            if self._handled.get(source) != signature
+        }
+        if not new:
+            return
+        work = pending_work(
+            self.tree,
+            self.settings,
+            ledger.rows,
+            force=self.options.force,
+            concerned=new.__contains__,
+        )
+        self._handled.update(new)
+        for source in new.keys() - {task.source for task in work}:
+            self._count(source, "skipped")
+        self._segment(self._unchanged(work), pool, ledger, progress)
+        self._write_run_file(finished=False)
+        self._review_is_old = True
+
+    def _renew_review(self, ledger: Ledger) -> None:
+        now = monotonic()
+        if self.review is None or not self._review_is_old or now - self._reviewed < REVIEW_SECONDS:
+            return
+        self._write_review(self.review, ledger.rows, SilentProgress())
+        self._reviewed, self._review_is_old = now, False
+
+    def _unchanged(self, work: Iterable[PhotoTask]) -> Iterator[PhotoTask]:
+        """Yield the photos that are still as they were when they had settled.
+
+        The others have to settle anew.
+        """
+        for task in work:
+            if signature_of(self.settings.root / task.source) == self._handled[task.source]:
+                yield task
+            else:
+                del self._handled[task.source]
+
+    def _look_again(self) -> None:
+        """Search the inputs anew, and say once what cannot be searched."""
+        self.tree, left_out = find_photos_again(self.options.inputs, self.settings.root)
+        refuse_overlap(self.tree, self.settings.out)
+        if self.review is not None:
+            refuse_review_among_photos(self.review.folder, self.tree, self.settings.out)
+        for sentence in left_out:
+            if sentence not in self._told:
+                logger.warning("%s; watching goes on without it until it is there", sentence)
+        self._told = set(left_out)
+
+    def _record(self, result: BatchResult, ledger: Ledger, progress: Progress) -> None:
+        super()._record(result, ledger, progress)
+        ledger.give_back(result.vanished)
+        for source in result.vanished:
+            # Another machine may see a new file a while later than this one.
+            self._handled.pop(source, None)
+        if monotonic() - self._written > RUN_FILE_SECONDS:
+            self._write_run_file(finished=False)
+
+    def _count(self, source: str, status: str) -> None:
+        earlier = self._status.get(source)
+        if status == "skipped" and earlier is not None:
+            return  # touched only: it is what it was
+        if earlier is not None:
+            self.counts[earlier] -= 1
+            self.failures.pop(source, None)
+        self._status[source] = status
+        super()._count(source, status)
+
+    def _write_run_file(self, *, finished: bool) -> None:
+        super()._write_run_file(finished=finished)
+        self._written = monotonic()

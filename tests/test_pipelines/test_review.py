@@ -1,0 +1,132 @@
+"""Pictures of the least certain masks."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from segment_results import ledger
+
+from pipelines import review
+from pipelines.errors import BanetError, InputError
+from pipelines.review import DARK, LIGHT, LONG_SIDE, checkerboard, side_by_side
+from pipelines.segment import SegmentSummary
+
+Run = Callable[..., SegmentSummary]
+WritePhoto = Callable[..., Path]
+
+
+@pytest.fixture
+def shown(tmp_path: Path) -> Path:
+    return tmp_path / "review"
+
+
+def listed(folder: Path, name: str = "review.json") -> list[str]:
+    entries = json.loads((folder / name).read_text())
+    assert {entry["picture"] for entry in entries} == {path.name for path in folder.glob("*.jpg")}
+    return [entry["source"] for entry in entries]
+
+
+def test_the_least_certain_masks_come_first_also_of_earlier_runs(
+    run: Run, photos: Path, shown: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (photos / "bad.jpg").write_bytes(b"broken")
+    run(photos)
+    rows = ledger(photos.with_name("photos-segmented"))
+    del rows["bad.jpg"]
+    expected = sorted(rows, key=lambda source: (rows[source]["confidence"], source))
+
+    assert run(photos, review_dir=shown).skipped == 5
+    assert listed(shown) == expected
+
+    monkeypatch.setattr(review, "REVIEWED", 2)
+    (photos / expected[0]).unlink()
+    run(photos, review_dir=shown)
+    assert listed(shown) == expected[1:3]
+    with Image.open(shown / "review-001.jpg") as picture:
+        assert picture.width > 3 * picture.height / 2
+
+
+def test_a_picture_shows_photo_mask_and_person_on_a_checkerboard() -> None:
+    photo = np.full((200, 100, 3), (200, 30, 30), np.uint8)
+    mask = np.zeros((200, 100), np.uint8)
+    mask[100:] = 255
+
+    picture = side_by_side(photo, mask, "name " * 100)
+
+    width = LONG_SIDE // 2
+    assert picture.shape[1] == 3 * width + 4 * review.GAP
+    parts = [
+        picture[review.GAP : review.GAP + LONG_SIDE, start : start + width]
+        for start in (review.GAP + number * (width + review.GAP) for number in range(3))
+    ]
+    assert (parts[0] == (200, 30, 30)).all()
+    assert set(np.unique(parts[1][:200])) == {0}
+    assert set(np.unique(parts[1][-200:])) == {255}
+    board = checkerboard(height=LONG_SIDE, width=width)
+    assert set(np.unique(board)) == {LIGHT, DARK}
+    assert (parts[2][:200] == board[:200]).all()
+    assert np.abs(parts[2][-200:].astype(int) - (200, 30, 30)).max() <= 2
+    assert picture[LONG_SIDE + 2 * review.GAP :].min() < 128  # the caption
+
+
+def test_shards_share_a_folder(run: Run, photos: Path, shown: Path) -> None:
+    for index in (1, 2):
+        run(photos, shard=f"{index}/2", review_dir=shown)
+
+    names = [f"review.{index}-of-2.json" for index in (1, 2)]
+    entries = [entry for name in names for entry in json.loads((shown / name).read_text())]
+    assert len({entry["source"] for entry in entries}) == 5
+    assert {entry["picture"] for entry in entries} == {path.name for path in shown.glob("*.jpg")}
+
+
+@pytest.mark.parametrize("where", ["photos", "photos/below", "out/masks/x", "out/composites"])
+def test_a_folder_among_photos_or_results_is_refused(
+    run: Run, photos: Path, tmp_path: Path, where: str
+) -> None:
+    with pytest.raises(InputError, match="--review-dir"):
+        run(photos, out=tmp_path / "out", review_dir=tmp_path / where)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_whose_pictures_a_pattern_would_name_is_refused(
+    run: Run, photos: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="--review-dir"):
+        run(tmp_path / "*/*.png", out=tmp_path / "a/out", review_dir=tmp_path / "b")
+    with pytest.raises(InputError, match="--review-dir"):
+        run(photos / "0.png", review_dir=photos)
+
+
+def test_a_dry_run_writes_none(run: Run, photos: Path, shown: Path) -> None:
+    run(photos, review_dir=shown, dry_run=True)
+
+    assert not shown.exists()
+
+
+def test_a_folder_that_cannot_be_made_ends_the_run_before_the_work(
+    run: Run, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(BanetError, match=r"--review-dir .*cannot be written"):
+        run(photos, review_dir=tmp_path / "file")
+
+    assert not (photos.with_name("photos-segmented") / "results.jsonl").exists()
+
+
+def test_names_that_are_no_text_are_shown_all_the_same(
+    run: Run, tmp_path: Path, shown: Path, write_photo: WritePhoto
+) -> None:
+    folder = tmp_path / "odd"
+    path = write_photo(folder / "a.png")
+    try:
+        path.rename(folder / "\udcff 人.png")
+    except OSError:
+        pytest.skip("this file system takes no such names")
+
+    run(folder, review_dir=shown)
+
+    assert listed(shown) == ["\udcff 人.png"]

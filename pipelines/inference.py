@@ -1,13 +1,15 @@
 """From the pixels of a photo to the mask of its people."""
 
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from models import fold_batch_norm, normalize
 from pipelines.affine import resizing
@@ -16,6 +18,7 @@ from pipelines.devices import autocast
 from pipelines.errors import BanetError, PhotoError
 from pipelines.face_prior import Face, face_prior
 from pipelines.images import OPAQUE, Pixels, resize, working_size
+from pipelines.traced_network import TracedNetwork
 
 CERTAIN = 0.02
 """Probabilities this close to 0 or 1 count as exactly 0 or 1 in a soft mask.
@@ -58,9 +61,12 @@ class Segmenter:
         self._size = size
         keep_freed_memory()
         try:
-            self._network = inference_form(network, device=device, dtype=dtype)
+            portrait = _Portrait(inference_form(network, device=device, dtype=dtype))
         except RuntimeError as error:
             raise _device_failure(device, error) from error
+        self._portrait: Callable[..., Tensor] = portrait
+        if device.type == "cpu":
+            self._portrait = TracedNetwork(portrait, context=partial(autocast, device, dtype))
         self._turn: AbstractContextManager[object] = (
             nullcontext() if device.type == "cpu" else threading.Lock()
         )
@@ -98,12 +104,24 @@ class Segmenter:
             seen = face.in_view(resizing((height, width), pixels.shape))
             planes.append(torch.from_numpy(face_prior(seen, height=height, width=width)))
         with torch.inference_mode(), self._turn, autocast(self.device, self.dtype):
-            image, *prior = (
-                plane.to(self.device).permute(2, 0, 1).unsqueeze(0).float() for plane in planes
-            )
-            logits = self._network(normalize(image / 255), *prior).portrait
-            probability: NDArray[np.float32] = logits.float().sigmoid()[0, 0].cpu().numpy()
+            batches = [plane.to(self.device).unsqueeze(0) for plane in planes]
+            probability: NDArray[np.float32] = self._portrait(*batches)[0].cpu().numpy()
         return probability
+
+
+class _Portrait(nn.Module):
+    """All that a device does with photos: a network, and what comes before and after it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._network = network
+
+    def forward(self, photos: Tensor, prior: Tensor | None = None) -> Tensor:
+        """Return probabilities (B, h, w) of RGB uint8 (B, h, w, 3) and priors (B, h, w, C)."""
+        planes = [photos] if prior is None else [photos, prior]
+        image, *priors = (plane.permute(0, 3, 1, 2).float() for plane in planes)
+        logits: Tensor = self._network(normalize(image / 255), *priors).portrait
+        return logits.float().sigmoid()[:, 0]
 
 
 def inference_form(network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> nn.Module:

@@ -23,6 +23,7 @@ def main(photos: Path, masks: Path) -> None:
     weights = load_weights("banet-64")
     for path in sorted(photos.iterdir()):
         photo = cv2.imread(str(path))
+        assert photo is not None
         height, width = photo.shape[:2]
         scale = weights.info.size / max(height, width)
         # The network takes sides that are multiples of 16 pixels.

@@ -243,10 +243,14 @@ def encode(pixels: Pixels, image_format: ImageFormat, *, icc_profile: bytes | No
 
 
 def _can_be_halved(pixels: Pixels, *, height: int, width: int) -> bool:
-    """Tell whether half of a picture is a whole number of pixels, and still as large as wanted."""
+    """Tell whether half of a picture is a whole number of pixels, and large enough.
+
+    It is to be twice as large as what is wanted: from little more, sharp edges would come out
+    softer than from the whole picture.
+    """
     rows, columns = pixels.shape[:2]
     is_even = rows % 2 == 0 and columns % 2 == 0
-    return is_even and rows >= 2 * height and columns >= 2 * width
+    return is_even and rows >= 4 * height and columns >= 4 * width
 
 
 def write_atomically(path: Path, content: bytes) -> None:

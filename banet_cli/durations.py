@@ -1,9 +1,14 @@
 """Spans of time as people say them."""
 
 
-def duration(seconds: float) -> str:
-    """Return a time in its largest two units, such as `5 min 10 s`, whole seconds from 10 on."""
-    if seconds < 10:  # noqa: PLR2004 - as documented
+def duration(seconds: float, *, exact: bool = False) -> str:
+    """Return a time in its largest two units, such as `5 min 10 s`.
+
+    Args:
+        seconds: To be said.
+        exact: Name tenths of seconds below ten of them.
+    """
+    if exact and seconds < 10:  # noqa: PLR2004 - as documented
         return f"{seconds:.1f} s"
     whole = round(seconds)
     minutes, hours, days = whole // 60, whole // 3600, whole // 86400

@@ -97,8 +97,10 @@ class _Display:
         snapshot = self._snapshot
         name = Text(snapshot.description, style="bold")
         count = Text(f"{snapshot.count}{SEPARATOR}{duration(snapshot.seconds)}")
-        bar_width = width - name.cell_len - count.cell_len - 2
-        if snapshot.total is None or bar_width < LEAST_BAR:
+        # Room for what the count may grow to, so that the bar keeps its length.
+        room = len(f"{snapshot.total or 0:,}") * 2 + len(" of , 100%, 59 min 59 s")
+        bar_width = width - name.cell_len - room - 2
+        if not snapshot.total or bar_width < LEAST_BAR:
             line = Text.assemble(name, " ", count)
             line.truncate(width, overflow="ellipsis")
             return line

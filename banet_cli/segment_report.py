@@ -14,6 +14,9 @@ from pipelines.segment_options import SegmentSummary
 
 FAILURES_SHOWN = 10
 
+LABEL_WIDTH = len("network")
+INDENT = " " * (LABEL_WIDTH + 1)
+
 OUTCOMES = {
     "ok": ("segmented", ""),
     "empty": ("without a person", "yellow"),
@@ -28,9 +31,7 @@ def segment_report(summary: SegmentSummary) -> Iterator[RenderableType]:
     """Yield the parts of the report, which begin on lines of their own."""
     if summary.stages:
         yield _time_table(summary)
-        yield from _time_in_words(summary)
-        yield ""
-    yield _outcomes(summary)
+    yield _in_words(summary)
     yield from _failures(summary)
     if summary.discovered > summary.pending:
         yield from _places(summary)
@@ -41,7 +42,7 @@ def _time_table(summary: SegmentSummary) -> Table:
     busy = sum(summary.stages.values())
     whole = busy if summary.usage.cpu_seconds is None else max(busy, summary.usage.cpu_seconds)
     done = _done(summary)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False)
     table.add_column("stage")
     for header in ("CPU s", "share", "ms/photo", "waited s"):
         table.add_column(header, justify="right", no_wrap=True)
@@ -66,55 +67,61 @@ def _time_table(summary: SegmentSummary) -> Table:
     return table
 
 
-def _time_in_words(summary: SegmentSummary) -> Iterator[Text]:
-    """Yield how long it took, and what the cores did meanwhile."""
-    usage, wall = summary.usage, summary.wall_seconds
-    yield Text.assemble(
-        (f"{summary.images_per_second:,.1f} photos per second", "bold"),
-        f": {_done(summary):,} in {duration(wall)}, of which {duration(usage.start_seconds)} "
-        "went before the first",
-    )
-    if capacity := usage.cores * wall:
-        cores = "1 core" if usage.cores == 1 else f"{usage.cores} cores"
-        efficiency = sum(summary.stages.values()) / capacity
-        text = f"efficiency {efficiency:.0%}: so much of the time of {cores} went into the stages"
-        if usage.cpu_seconds is not None:
-            left = max(0.0, 1 - usage.cpu_seconds / capacity)
-            text += f"; {left:.0%} was idle or went to other programs"
-        yield Text(text)
+def _in_words(summary: SegmentSummary) -> Table:
+    """Return how long it took, what the cores did meanwhile, and what became of the photos."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=LABEL_WIDTH)
+    if done := _done(summary):
+        before = duration(summary.usage.start_seconds, exact=True)
+        table.add_row(
+            "time",
+            f"{duration(summary.wall_seconds, exact=True)}, {before} of it before the first photo; "
+            f"[bold]{summary.images_per_second:,.1f} photos per second[/bold]",
+        )
+        table.add_row("cores", _efficiency(summary))
+        where = f"{summary.weights['name']} on {summary.device} in {summary.precision}"
+        table.add_row("network", Text(where))
+    table.add_row("photos", _outcomes(summary))
+    return table
+
+
+def _efficiency(summary: SegmentSummary) -> str:
+    """Return what the cores did."""
+    usage = summary.usage
+    capacity = usage.cores * summary.wall_seconds
+    cores = "1 core" if usage.cores == 1 else f"{usage.cores} cores"
+    words = f"the stages kept {cores} busy {sum(summary.stages.values()) / capacity:.0%} of it"
+    if usage.cpu_seconds is None:
+        return words
+    left = max(0.0, 1 - usage.cpu_seconds / capacity)
+    return f"{words}; {left:.0%} was idle, or went to other programs"
 
 
 def _outcomes(summary: SegmentSummary) -> Text:
-    """Return what became of the photos, and what did it."""
-    text = Text(f"{summary.discovered:,} photo{'' if summary.discovered == 1 else 's'}")
-    separator = ": "
+    """Return what became of the photos."""
+    text = Text(f"{summary.discovered:,} found")
     for name, (words, style) in OUTCOMES.items():
         if count := getattr(summary, name):
-            text.append(separator)
+            text.append(", ")
             text.append(f"{count:,} {words}", style=style)
-            separator = ", "
-    if _done(summary):
-        text.append(
-            f"; by {summary.weights['name']} on {summary.device} in {summary.precision}",
-        )
     return text
 
 
 def _failures(summary: SegmentSummary) -> Iterator[Text]:
     """Yield the first failed photos with their reasons."""
     for failure in summary.failures[:FAILURES_SHOWN]:
-        yield _unbroken(Text.assemble("  ", (failure.source, "red"), f": {failure.error}"))
+        yield _unbroken(Text.assemble(INDENT, (failure.source, "red"), f": {failure.error}"))
     more = len(summary.failures) - FAILURES_SHOWN
     if more > 0:
-        yield Text(f"  and {more:,} more, which the ledger lists")
+        yield Text(f"{INDENT}and {more:,} more, which the ledger lists")
 
 
 def _places(summary: SegmentSummary) -> Iterator[Text]:
     """Yield where the results are."""
     shard = None if summary.shard is None else Shard.parse(summary.shard)
     ledger = OutputFolder(path=summary.out, shard=shard).ledger
-    yield _unbroken(Text(f"results: {summary.out}"))
-    yield _unbroken(Text(f"ledger:  {ledger}"))
+    yield _unbroken(Text(f"{'results':{LABEL_WIDTH}} {summary.out}"))
+    yield _unbroken(Text(f"{'ledger':{LABEL_WIDTH}} {ledger}"))
 
 
 def _done(summary: SegmentSummary) -> int:

@@ -105,7 +105,14 @@ class _Display:
             line.truncate(width, overflow="ellipsis")
             return line
         line_with_bar = Table.grid(padding=(0, 1))
-        bar = ProgressBar(snapshot.total, snapshot.done, width=bar_width)
+        bar = ProgressBar(
+            snapshot.total,
+            snapshot.done,
+            width=bar_width,
+            style="bright_black",
+            complete_style="cyan",
+            finished_style="green",
+        )
         line_with_bar.add_row(name, bar, count)
         return line_with_bar
 

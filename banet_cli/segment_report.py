@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from rich import box
-from rich.console import RenderableType
+from rich.console import JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -14,7 +14,7 @@ from pipelines.segment_options import SegmentSummary
 
 FAILURES_SHOWN = 10
 
-LABEL_WIDTH = len("network")
+LABEL_WIDTH = len("efficiency")
 INDENT = " " * (LABEL_WIDTH + 1)
 
 OUTCOMES = {
@@ -30,7 +30,7 @@ OUTCOMES = {
 def segment_report(summary: SegmentSummary) -> Iterator[RenderableType]:
     """Yield the parts of the report, which begin on lines of their own."""
     if summary.stages:
-        yield _time_table(summary)
+        yield from ("", _time_table(summary), "")
     yield _in_words(summary)
     yield from _failures(summary)
     if summary.discovered > summary.pending:
@@ -42,28 +42,24 @@ def _time_table(summary: SegmentSummary) -> Table:
     busy = sum(summary.stages.values())
     whole = busy if summary.usage.cpu_seconds is None else max(busy, summary.usage.cpu_seconds)
     done = _done(summary)
-    table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False)
-    table.add_column("stage")
-    for header in ("CPU s", "share", "ms/photo", "waited s"):
-        table.add_column(header, justify="right", no_wrap=True)
 
-    def add(stage: str, seconds: float, waited: float | None = None, style: str = "") -> None:
-        table.add_row(
-            stage,
-            f"{seconds:,.2f}",
-            f"{seconds / whole:.0%}" if whole else "",
-            f"{seconds / done * 1000:,.1f}" if done else "",
-            "" if waited is None else f"{waited:,.2f}",
-            style=style,
-        )
+    def cells(stage: str, seconds: float, waited: float | None = None) -> tuple[str, ...]:
+        share = f"{seconds / whole:.0%}" if whole else ""
+        per_photo = f"{seconds / done * 1000:,.1f}" if done else ""
+        wait = "" if waited is None else f"{waited:,.2f}"
+        return stage, f"{seconds:,.2f}", share, per_photo, wait
 
+    table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False, show_footer=True)
+    total = cells("all", whole, sum(summary.usage.waits.values()))
+    headers = ("stage", "CPU s", "share", "ms/photo", "waited s")
+    for header, footer in zip(headers, total, strict=True):
+        justify: JustifyMethod = "left" if header == "stage" else "right"
+        table.add_column(header, footer, justify=justify, no_wrap=True)
     for stage, seconds in summary.stages.items():
-        add(stage, seconds, summary.usage.waits.get(stage, 0.0))
+        table.add_row(*cells(stage, seconds, summary.usage.waits.get(stage, 0.0)))
     if summary.usage.cpu_seconds is not None:
         # Start-up, the handing out, the ledger, and threads that libraries started.
-        add("other", whole - busy, style="dim")
-    table.add_section()
-    add("all", whole, sum(summary.usage.waits.values()), style="bold")
+        table.add_row(*cells("other", whole - busy), style="dim")
     return table
 
 
@@ -71,14 +67,14 @@ def _in_words(summary: SegmentSummary) -> Table:
     """Return how long it took, what the cores did meanwhile, and what became of the photos."""
     table = Table.grid(padding=(0, 1))
     table.add_column(width=LABEL_WIDTH)
-    if done := _done(summary):
+    if _done(summary):
         before = duration(summary.usage.start_seconds, exact=True)
         table.add_row(
             "time",
             f"{duration(summary.wall_seconds, exact=True)}, {before} of it before the first photo; "
             f"[bold]{summary.images_per_second:,.1f} photos per second[/bold]",
         )
-        table.add_row("cores", _efficiency(summary))
+        table.add_row("efficiency", _efficiency(summary))
         where = f"{summary.weights['name']} on {summary.device} in {summary.precision}"
         table.add_row("network", Text(where))
     table.add_row("photos", _outcomes(summary))
@@ -86,15 +82,16 @@ def _in_words(summary: SegmentSummary) -> Table:
 
 
 def _efficiency(summary: SegmentSummary) -> str:
-    """Return what the cores did."""
+    """Return what the cores did meanwhile."""
     usage = summary.usage
     capacity = usage.cores * summary.wall_seconds
     cores = "1 core" if usage.cores == 1 else f"{usage.cores} cores"
-    words = f"the stages kept {cores} busy {sum(summary.stages.values()) / capacity:.0%} of it"
+    share = sum(summary.stages.values()) / capacity
+    words = f"{share:.0%} of the time of {cores} went into the stages"
     if usage.cpu_seconds is None:
         return words
     left = max(0.0, 1 - usage.cpu_seconds / capacity)
-    return f"{words}; {left:.0%} was idle, or went to other programs"
+    return f"{words}; {left:.0%} was idle, or with other programs"
 
 
 def _outcomes(summary: SegmentSummary) -> Text:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from rich.console import Console as RichConsole
 from rich.console import ConsoleOptions, RenderableType, RenderResult
@@ -13,7 +14,9 @@ from rich.text import Text
 
 from banet_cli.durations import duration
 from banet_cli.snapshot import Snapshot, StageCounter
-from pipelines.progress import ReadFigures
+
+if TYPE_CHECKING:  # the guard looks before anything is imported from there
+    from pipelines.progress import ReadFigures
 
 REFRESHES_PER_SECOND = 4
 """Often enough to look alive, seldom enough for a slow line."""
@@ -45,7 +48,7 @@ class LiveProgress:
         self._is_finished = False
 
     def start(
-        self, description: str, total: int | None, figures: ReadFigures | None = None
+        self, description: str, total: int | None, figures: "ReadFigures | None" = None
     ) -> None:
         """Draw a new bar, below what is there."""
         self.close()
@@ -130,7 +133,7 @@ class PlainProgress:
         self._started = self._last_line = 0.0
 
     def start(
-        self, description: str, total: int | None, figures: ReadFigures | None = None
+        self, description: str, total: int | None, figures: "ReadFigures | None" = None
     ) -> None:
         """Begin to count."""
         self._stage = StageCounter(description, total, figures)

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Lock
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from banet_cli.durations import duration
 from banet_cli.pace import Pace
-from pipelines.progress import ReadFigures, RunFigures
+
+if TYPE_CHECKING:  # the guard looks before anything is imported from there
+    from pipelines.progress import ReadFigures, RunFigures
 
 PRESENT_SECONDS = 10.0
 """How far back the rates reach that are shown."""
@@ -41,7 +44,7 @@ class Snapshot:
     per_second: float | None
     seconds_left: float | None
     status: str
-    figures: RunFigures | None
+    figures: "RunFigures | None"
     cpu: float | None
 
     @property
@@ -103,7 +106,7 @@ class Snapshot:
 class StageCounter:
     """Counts the steps of a stage; a display may look at it from another thread."""
 
-    def __init__(self, description: str, total: int | None, figures: ReadFigures | None) -> None:
+    def __init__(self, description: str, total: int | None, figures: "ReadFigures | None") -> None:
         now = monotonic()
         self._description = description
         self._total = total
@@ -149,7 +152,7 @@ class StageCounter:
             return None
         return max(0, self._total - self._done) / rate
 
-    def _cpu(self, figures: RunFigures, now: float) -> float | None:
+    def _cpu(self, figures: "RunFigures", now: float) -> float | None:
         if added := figures.busy_seconds - self._busy_seconds:
             self._busy.add(added, now=now)
             self._busy_seconds = figures.busy_seconds

@@ -49,7 +49,7 @@ class Terminal:
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, columns, 0, 0))
         self._screen.resize(LINES, columns)
 
-    def wait_until(self, is_reached: Callable[[list[str]], bool]) -> None:
+    def wait_until(self, is_reached: Callable[[list[str]], object]) -> None:
         """Follow the screen until it shows something."""
         self._follow(is_reached)
         assert self.screens, "nothing was shown"
@@ -63,7 +63,7 @@ class Terminal:
             self.process.stdout.close()
         return self.process.wait()
 
-    def _follow(self, is_reached: Callable[[list[str]], bool]) -> None:
+    def _follow(self, is_reached: Callable[[list[str]], object]) -> None:
         deadline = time.monotonic() + GIVE_UP_SECONDS
         while time.monotonic() < deadline:
             if not select.select([self._master], [], [], 1)[0]:

@@ -45,7 +45,8 @@ def check_report(lines: list[str], run_file: Path) -> None:
     content = json.loads(run_file.read_text())
     words = [line.split() for line in lines]
     header = words.index(["stage", "CPU", "s", "share", "ms/photo", "waited", "s"])
-    table = {row[0]: row[1:] for row in words[header + 2 :] if len(row) in (4, 5)}
+    end = next(index for index, row in enumerate(words) if row[:1] == ["all"])
+    table = {row[0]: row[1:] for row in words[header + 2 : end + 1] if len(row) > 1}
     assert list(content["stages"]) == [name for name in table if name not in ("other", "all")]
     done = GOOD + BROKEN
     for stage, seconds in content["stages"].items():
@@ -67,13 +68,9 @@ def check_report(lines: list[str], run_file: Path) -> None:
 
 
 @needs_terminals
-@pytest.mark.parametrize("columns", [100, 60])
-def test_a_terminal_shows_a_live_display_and_then_where_the_time_went(
-    folder, weights_file, columns
-):
-    terminal = Terminal(
-        *("segment", str(folder), "--out", "cut", "--weights", weights_file), columns=columns
-    )
+def test_a_narrow_terminal_shows_a_live_display_and_then_where_the_time_went(folder, weights_file):
+    arguments = ("segment", str(folder), "--out", "cut", "--weights", weights_file)
+    terminal = Terminal(*arguments, columns=60)
     assert terminal.wait() == 3
 
     assert all(len(bars(screen)) <= 1 for screen in terminal.screens)  # nothing is left behind
@@ -86,9 +83,6 @@ def test_a_terminal_shows_a_live_display_and_then_where_the_time_went(
     check_report(terminal.screens[-1], Path("cut/run.json"))
     rest = " ".join(" ".join(terminal.screens[-1]).split())
     assert re.search(r"efficiency \d+% of the time of \d+ cores? went into the stages", rest)
-    assert rest.endswith(f"results {Path.cwd()}/cut ledger {Path.cwd()}/cut/results.jsonl") or (
-        columns < len(f"ledger     {Path.cwd()}/cut/results.jsonl")
-    )
 
 
 @needs_terminals
@@ -97,8 +91,8 @@ def test_a_watch_shows_what_was_done_and_what_is_waiting(folder, weights_file, w
     terminal = Terminal("segment", str(folder), "--out", "cut", *arguments)
     terminal.wait_until(lambda screen: f"{GOOD + BROKEN} waiting" in "\n".join(screen))
     terminal.wait_until(
-        lambda screen: (
-            f"{GOOD + BROKEN} done" in "\n".join(screen) and "0 waiting" in "\n".join(screen)
+        lambda screen: re.search(
+            rf"{GOOD + BROKEN} done.*\b0 waiting", "\n".join(screen), re.DOTALL
         )
     )
     terminal.resize(60)

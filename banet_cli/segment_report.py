@@ -87,11 +87,11 @@ def _efficiency(summary: SegmentSummary) -> str:
     capacity = usage.cores * summary.wall_seconds
     cores = "1 core" if usage.cores == 1 else f"{usage.cores} cores"
     share = sum(summary.stages.values()) / capacity
-    words = f"{share:.0%} of the time of {cores} went into the stages"
+    words = f"{share:.0%} of {cores} in the stages"
     if usage.cpu_seconds is None:
         return words
     left = max(0.0, 1 - usage.cpu_seconds / capacity)
-    return f"{words}; {left:.0%} was idle, or with other programs"
+    return f"{words}, {left:.0%} idle or with other programs"
 
 
 def _outcomes(summary: SegmentSummary) -> Text:

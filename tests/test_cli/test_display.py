@@ -82,7 +82,7 @@ def test_a_narrow_terminal_shows_a_live_display_and_then_where_the_time_went(fol
     assert f"{GOOD + BROKEN} of {GOOD + BROKEN}, 100%" in bar
     check_report(terminal.screens[-1], Path("cut/run.json"))
     rest = " ".join(" ".join(terminal.screens[-1]).split())
-    assert re.search(r"efficiency \d+% of the time of \d+ cores? went into the stages", rest)
+    assert re.search(r"efficiency \d+% of \d+ cores? in the stages, \d+% idle", rest)
 
 
 @needs_terminals

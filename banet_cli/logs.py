@@ -9,6 +9,9 @@ from rich.text import Text
 
 from banet_cli.options import LogFormat
 
+STRUCTURED = ("progress", "summary")
+"""What records may carry besides a message, for machines."""
+
 OWN_LOGGERS = ("banet_cli", "models", "pipelines")
 
 
@@ -83,6 +86,7 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        if summary := getattr(record, "summary", None):
-            fields["summary"] = summary
+        for name in STRUCTURED:
+            if content := getattr(record, name, None):
+                fields[name] = content
         return json.dumps(fields)

@@ -35,6 +35,7 @@ def segment(
     verbose: options.Verbose = False,
 ) -> None:
     """Cut the people out of photos: masks, composites and a ledger."""
+    from banet_cli.segment_report import segment_report
     from pipelines.segment import SegmentOptions
     from pipelines.segment import segment as run
 
@@ -65,4 +66,4 @@ def segment(
     )
     with console.progress() as progress:
         summary = run(settings, progress=progress)
-    console.finish(summary)
+    console.finish(summary, report=segment_report(summary))

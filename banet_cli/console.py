@@ -8,19 +8,14 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import typer
-from rich.console import Console as RichConsole
 from rich.console import RenderableType
 
-from banet_cli.logs import configure_logging
+from banet_cli.logs import configure_logging, open_stderr
 from banet_cli.options import LogFormat
 from banet_cli.progress import LiveProgress, PlainProgress
 from banet_cli.tables import summary_tables
 
 logger = logging.getLogger(__name__)
-
-
-PLAIN_WIDTH = 200
-"""Columns where no terminal sets a width: log files should not break paths."""
 
 
 class Summary(Protocol):
@@ -32,12 +27,6 @@ class Summary(Protocol):
 
     def as_json(self) -> dict[str, object]:
         """The summary as `--json` prints it."""
-
-
-def open_stderr() -> RichConsole:
-    """Return standard error, with colours and live bars only on a terminal."""
-    stderr = RichConsole(stderr=True)
-    return stderr if stderr.is_terminal else RichConsole(stderr=True, width=PLAIN_WIDTH)
 
 
 class Console:

@@ -15,6 +15,16 @@ STRUCTURED = ("progress", "summary")
 OWN_LOGGERS = ("banet_cli", "models", "pipelines")
 
 
+PLAIN_WIDTH = 200
+"""Columns where no terminal sets a width: log files should not break paths."""
+
+
+def open_stderr() -> RichConsole:
+    """Return standard error, with colours and live bars only on a terminal."""
+    stderr = RichConsole(stderr=True)
+    return stderr if stderr.is_terminal else RichConsole(stderr=True, width=PLAIN_WIDTH)
+
+
 def configure_logging(
     stderr: RichConsole,
     *,

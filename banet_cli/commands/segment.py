@@ -1,7 +1,6 @@
 """`banet segment`."""
 
 from banet_cli import options
-from banet_cli.console import Console
 
 
 def segment(
@@ -35,6 +34,7 @@ def segment(
     verbose: options.Verbose = False,
 ) -> None:
     """Cut the people out of photos: masks, composites and a ledger."""
+    from banet_cli.console import Console
     from banet_cli.segment_report import segment_report
     from pipelines.segment import SegmentOptions
     from pipelines.segment import segment as run

@@ -71,6 +71,11 @@ class Result:
     Attributes:
         photos_per_second: Of the whole command, start-up included.
         efficiency: Of `banet segment`.
+        cpu_seconds: Of the whole command.
+        cpu_seconds_per_photo: Of what comes after the start-up: more than all stages.
+        megabytes_read: Per photo: its file.
+        megabytes_written: Per photo: all files of the output folder.
+        files_written: In that folder.
         stages: CPU milliseconds per photo, of `banet segment`.
     """
 
@@ -79,7 +84,11 @@ class Result:
     photos_per_second: float
     wall_seconds: float
     cpu_seconds: float
+    cpu_seconds_per_photo: float
     peak_memory_mb: float
+    megabytes_read: float
+    megabytes_written: float
+    files_written: int
     efficiency: float | None
     stages: dict[str, float] | None
 
@@ -92,11 +101,13 @@ class StartUp:
         help: `banet --help`.
         imports: `python -c "import typer, rich"`.
         one_photo: `banet segment` of one photo of 600 x 800 pixels.
+        one_photo_cpu: CPU seconds of that.
     """
 
     help: float
     imports: float
     one_photo: float
+    one_photo_cpu: float
 
 
 class Bench:
@@ -138,22 +149,27 @@ class Bench:
 
     def run(self, case: Case) -> Measured:
         """Run the command of a case."""
-        out = self._folder / "out"
+        out = self._out(case)
         shutil.rmtree(out, ignore_errors=True)
         return measure(self._command(case, out))
 
-    def result(self, case: Case, runs: Sequence[Measured]) -> Result:
+    def result(self, case: Case, runs: Sequence[Measured], start_up: StartUp) -> Result:
         """Summarise the runs of a case."""
         count = self._counts[case.photos]
         wall = median(run.wall_seconds for run in runs)
+        cpu = median(run.cpu_seconds for run in runs)
         summaries = [json.loads(run.output) for run in runs] if case.program == "banet" else []
         return Result(
             case=case,
             count=count,
             photos_per_second=round(count / wall, 3),
             wall_seconds=round(wall, 3),
-            cpu_seconds=round(median(run.cpu_seconds for run in runs), 3),
+            cpu_seconds=round(cpu, 3),
+            cpu_seconds_per_photo=round((cpu - start_up.one_photo_cpu) / max(1, count - 1), 5),
             peak_memory_mb=round(max(run.peak_memory_mb for run in runs), 1),
+            megabytes_read=round(_bytes(self._photos(case.photos)) / count / 1e6, 4),
+            megabytes_written=round(_bytes(self._out(case)) / count / 1e6, 4),
+            files_written=len(_files(self._out(case))),
             efficiency=round(median(map(_efficiency, summaries)), 4) if summaries else None,
             stages=_stages(summaries, count) if summaries else None,
         )
@@ -166,14 +182,23 @@ class Bench:
             "imports": [sys.executable, "-c", "import typer, rich"],
             "one_photo": [*BANET, "segment", photo, "--out", self._folder / "one", "--force"],
         }
-        seconds: dict[str, list[float]] = {name: [] for name in commands}
+        runs: dict[str, list[Measured]] = {name: [] for name in commands}
         for _ in range(START_UPS):
             for name, command in commands.items():
-                seconds[name].append(measure(command).wall_seconds)
-        return StartUp(**{name: round(median(each), 3) for name, each in seconds.items()})
+                runs[name].append(measure(command))
+        wall = {name: median(run.wall_seconds for run in done) for name, done in runs.items()}
+        return StartUp(
+            help=round(wall["help"], 3),
+            imports=round(wall["imports"], 3),
+            one_photo=round(wall["one_photo"], 3),
+            one_photo_cpu=round(median(run.cpu_seconds for run in runs["one_photo"]), 3),
+        )
 
     def _photos(self, size: str) -> Path:
         return self._folder / size.replace(" ", "-")
+
+    def _out(self, case: Case) -> Path:
+        return self._folder / f"{case.program}-{case.photos}-{case.composite}".replace(" ", "-")
 
     def _command(self, case: Case, out: Path) -> list[str | Path]:
         photos = self._photos(case.photos)
@@ -186,6 +211,14 @@ class Bench:
                 only_mask = ["-om"] if case.composite == "none" else []
                 return [command, "p", "-m", model, *only_mask, photos, out]
         return [*BANET, "segment", photos, "--out", out, "--composite", case.composite, "--json"]
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in _files(folder))
 
 
 def _efficiency(summary: dict[str, Any]) -> float:
@@ -224,7 +257,7 @@ def main(
             for _ in range(repeats):
                 for case, done in runs.items():
                     done.append(bench.run(case))
-            results = [bench.result(case, done) for case, done in runs.items()]
+            results = [bench.result(case, done, start_up) for case, done in runs.items()]
     except BanetError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from error

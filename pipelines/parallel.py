@@ -7,6 +7,7 @@ window, so that a million photos never make a million futures (dask/distributed#
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from itertools import islice
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -59,7 +60,9 @@ class Pool(Protocol):
 
 
 @contextmanager
-def open_pool(*, workers: int | None = None, scheduler: str | None = None) -> Iterator[Pool]:
+def open_pool(
+    *, workers: int | None = None, scheduler: str | None = None, gpus: int = 0
+) -> Iterator[Pool]:
     """Open a pool of workers for the time of a `with` block.
 
     Args:
@@ -67,6 +70,8 @@ def open_pool(*, workers: int | None = None, scheduler: str | None = None) -> It
             in the calling thread.
         scheduler: Address of an existing Dask scheduler, such as `tcp://host:8786`; `workers`
             is then ignored, since the cluster has its own.
+        gpus: So many processes share the local workers, each with a GPU of its own, which it knows
+            as `cuda:0`; 0 for threads of this process. Needs `has_dask_cuda`.
 
     Raises:
         ConfigError: `workers` is negative.
@@ -82,6 +87,10 @@ def open_pool(*, workers: int | None = None, scheduler: str | None = None) -> It
     if count == 0:
         yield SynchronousPool()
         return
+    if gpus > 0:
+        with _local_gpus(gpus, threads=max(1, count // gpus)) as pool:
+            yield pool
+        return
     with _local_threads(count) as pool:
         yield pool
 
@@ -89,6 +98,15 @@ def open_pool(*, workers: int | None = None, scheduler: str | None = None) -> It
 def available_cores() -> int:
     """Return the number of processors that affinity and quotas leave this process, at least 1."""
     return CPU_COUNT
+
+
+def has_dask_cuda() -> bool:
+    """Tell whether the extra `cuda` is installed, by which several GPUs can be used at once."""
+    try:
+        import_module("dask_cuda")
+    except ImportError:
+        return False
+    return True
 
 
 def available_memory() -> int:
@@ -190,6 +208,27 @@ def _local_threads(count: int) -> Iterator[DaskPool]:
         Client(cluster) as client,
     ):
         yield DaskPool(client, workers=count)
+
+
+@contextmanager
+def _local_gpus(gpus: int, *, threads: int) -> Iterator[DaskPool]:
+    """Open a process with some threads for each of the first GPUs that this process sees."""
+    from dask_cuda import LocalCUDACluster
+    from distributed import Client
+
+    # Tasks and results are small: nothing of them is ever to be moved out of memory, or to a GPU.
+    with (
+        LocalCUDACluster(
+            n_workers=gpus,
+            threads_per_worker=threads,
+            memory_limit=None,
+            device_memory_limit=None,
+            dashboard_address=None,
+            silence_logs=logging.ERROR,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield DaskPool(client, workers=gpus * threads)
 
 
 @contextmanager

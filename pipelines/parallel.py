@@ -17,6 +17,7 @@ from dask.system import CPU_COUNT
 
 from pipelines import __version__
 from pipelines.errors import BanetError, ConfigError, InputError
+from pipelines.interrupts import ignore_interrupts
 
 if TYPE_CHECKING:
     import distributed
@@ -29,6 +30,9 @@ WINDOW_PER_WORKER = 2
 driver, and little is left to finish when a run is interrupted."""
 
 CONNECT_SECONDS = 20
+
+_WEB_SERVER = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+"""Dask insists on one. It gets no pages, any free port, and nobody elsewhere can reach it."""
 
 _CLUSTER_HINT = (
     "install the same version of banet for the scheduler and every worker, and let all of them "
@@ -185,12 +189,7 @@ class _DaskResults(Iterator[Result]):
 def _local_threads(count: int) -> Iterator[DaskPool]:
     from distributed import Client, Scheduler, SpecCluster, Worker
 
-    # Both insist on a web server. It gets no pages, and nobody elsewhere can reach it.
-    node = {
-        "protocol": "inproc://",
-        "dashboard": False,
-        "dashboard_address": "127.0.0.1:0",
-    }
+    node = {"protocol": "inproc://", **_WEB_SERVER}
     # A memory limit would pause the only worker for good once torch alone exceeds its share.
     worker = {"cls": Worker, "options": {**node, "nthreads": count, "memory_limit": 0}}
     settings = {
@@ -212,7 +211,11 @@ def _local_threads(count: int) -> Iterator[DaskPool]:
 
 @contextmanager
 def _local_gpus(gpus: int, *, threads: int) -> Iterator[DaskPool]:
-    """Open a process with some threads for each of the first GPUs that this process sees."""
+    """Open a process with some threads for each of the first GPUs that this process sees.
+
+    A signal that stops the run reaches all its processes, from a terminal as from a service
+    manager. It is this one that reacts to it, and takes what the others have in work.
+    """
     from dask_cuda import LocalCUDACluster
     from distributed import Client
 
@@ -223,11 +226,12 @@ def _local_gpus(gpus: int, *, threads: int) -> Iterator[DaskPool]:
             threads_per_worker=threads,
             memory_limit=None,
             device_memory_limit=None,
-            dashboard_address=None,
+            scheduler_kwargs=_WEB_SERVER,
             silence_logs=logging.ERROR,
         ) as cluster,
         Client(cluster) as client,
     ):
+        client.run(ignore_interrupts)
         yield DaskPool(client, workers=gpus * threads)
 
 

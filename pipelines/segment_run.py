@@ -147,7 +147,8 @@ class SegmentRun:
             scheduler=self.options.scheduler,
             gpus=gpu_processes(self.options, self.device),
         ) as pool:
-            self.settings = replace(self.settings, threads=_threads_per_worker(pool, self.options))
+            threads = _threads_per_worker(pool, self.options, self.device)
+            self.settings = replace(self.settings, threads=threads)
             self.computed_by(next(pool.map(probe_worker, [self.settings])))
             # Before the first result: a run that dies must have left word of itself.
             self._write_run_file(finished=False)
@@ -266,14 +267,14 @@ def _local_workers(options: SegmentOptions, device: str) -> int | None:
     return 2 * available_cores() if options.workers is None and is_on_gpu else options.workers
 
 
-def _threads_per_worker(pool: Pool, options: SegmentOptions) -> int | None:
+def _threads_per_worker(pool: Pool, options: SegmentOptions, device: str) -> int | None:
     """Share the cores among the workers; on a cluster each worker thread is one core's worth."""
     if options.scheduler is not None:
         return 1
     if pool.workers <= 1:
         return None
     cores = torch.get_num_threads()
-    if options.batch_size not in {None, 1}:
+    if device == "cpu" and options.batch_size not in {None, 1}:
         return cores  # of the workers one at a time computes, for all of them
     # The workers share the one session of ONNX Runtime, whose threads come on top of theirs. So
     # do those of OpenCV; torch, where each worker has its own, computes nothing then.

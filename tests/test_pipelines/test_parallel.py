@@ -1,5 +1,6 @@
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -107,6 +108,8 @@ def test_several_gpus_have_a_process_each_that_shares_the_workers() -> None:
 
     with open_pool(workers=4, gpus=2) as pool:
         processes = set(pool.map(process_of, range(20)))
+        # An interrupt of the run is the driver's to act on.
+        assert set(pool.map(signal.getsignal, [signal.SIGINT, signal.SIGTERM])) == {signal.SIG_IGN}
 
     assert pool.workers == 4
     assert len(processes) == 2

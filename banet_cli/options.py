@@ -10,7 +10,13 @@ from typing import Annotated, Literal
 import typer
 
 from banet_cli.configuration import apply_configuration
-from banet_cli.values import CannyThresholds, SplitFractions, parse_canny, parse_split
+from banet_cli.values import (
+    CannyThresholds,
+    SplitFractions,
+    parse_canny,
+    parse_photos_at_once,
+    parse_split,
+)
 
 LogFormat = Literal["text", "json"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -89,7 +95,7 @@ Workers = Annotated[
     typer.Option(
         metavar="N",
         help="Local worker threads; 0 runs all in the main thread.",
-        show_default="one per core",
+        show_default="one per core; two for `segment` on a GPU",
     ),
 ]
 Scheduler = Annotated[
@@ -254,6 +260,16 @@ RuntimeOption = Annotated[
     typer.Option(
         help="What computes; auto takes ONNX Runtime for .onnx files, torch for all others. onnx "
         "needs --weights to be such a file."
+    ),
+]
+PhotosAtOnce = Annotated[
+    int | None,
+    typer.Option(
+        metavar="auto|N",
+        parser=parse_photos_at_once,
+        help="Most photos of a forward pass, which shares those of workers that wait at the same "
+        "time. auto takes one on a CPU, and on a GPU what its memory holds.",
+        show_default="auto",
     ),
 ]
 CompositeOption = Annotated[Composite, typer.Option(help="What takes the background's place.")]

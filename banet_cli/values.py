@@ -37,6 +37,16 @@ def parse_canny(value: str | Sequence[float]) -> CannyThresholds:
         raise typer.BadParameter(f"{value!r} is not two numbers such as 100,200") from error
 
 
+def parse_photos_at_once(value: str | int) -> int | None:
+    """Read `auto`, which is None, or a number."""
+    if value == "auto":
+        return None
+    try:
+        return int(value)
+    except ValueError as error:
+        raise typer.BadParameter(f"{value!r} is neither auto nor a number such as 8") from error
+
+
 def split_names(values: Sequence[str]) -> tuple[str, ...]:
     """Return the names of a repeatable option, each of whose values may hold several: `a,b`."""
     return tuple(name for value in values for name in value.split(","))

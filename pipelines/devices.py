@@ -20,8 +20,12 @@ AMPERE = (8, 0)
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-_OUT_OF_MEMORY = ("DefaultCPUAllocator", "Failed to allocate memory", "bad allocation", "bad_alloc")
-"""What torch and ONNX Runtime say on a CPU, where they have no exception of their own for it."""
+_OUT_OF_MEMORY = (
+    *("DefaultCPUAllocator", "Failed to allocate memory", "bad allocation", "bad_alloc"),
+    "Insufficient memory",
+    "MPS backend out of memory",
+)
+"""What torch, ONNX Runtime and OpenCV say where they have no exception of their own for it."""
 
 
 def resolve_device(name: str) -> torch.device:

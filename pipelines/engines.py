@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipelines.batching import MOST_PHOTOS, BatchingSegmenter
 from pipelines.checkpoints import Weights, load_weights, load_weights_once
 from pipelines.devices import Precision
 from pipelines.errors import ConfigError
@@ -85,6 +86,7 @@ def engine_once(
     precision: Precision,
     size: int,
     threads: int | None,
+    batch_size: int | None = None,
     description: NetworkDescription | None = None,
 ) -> Engine:
     """Return the engine of this process, loading the weights at the first call.
@@ -96,6 +98,8 @@ def engine_once(
         precision: As for `resolve_compute`.
         size: Working size.
         threads: As for `make_engine`.
+        batch_size: Most photos of a forward pass; None for what suits the device. Photos of threads
+            that call at the same time share one. ONNX files always take one photo.
         description: Of a network in an ONNX file. It comes from whoever started the run, so that
             all workers use the network in the same way.
 
@@ -112,8 +116,17 @@ def engine_once(
             precision=precision,
             size=size,
             threads=threads,
+            batch_size=batch_size,
             description=description,
         )
+
+
+def photos_per_pass(device: torch.device) -> int:
+    """Return how many photos a forward pass had best take at most, if the memory suffices.
+
+    On a CPU a batch takes longer than its photos one by one, each in a thread of its own.
+    """
+    return 1 if device.type == "cpu" else MOST_PHOTOS
 
 
 def working_size_of(weights: Weights | OnnxWeights, requested: int | None) -> int:
@@ -142,6 +155,7 @@ def _load_engine(
     precision: Precision,
     size: int,
     threads: int | None,
+    batch_size: int | None,
     description: NetworkDescription | None,
 ) -> Engine:
     resolved, dtype = resolve_compute(name, device=device, precision=precision)
@@ -149,7 +163,13 @@ def _load_engine(
         content = read_onnx(name, sha256)
         return _onnx_engine(content, description, size=size, threads=threads)
     weights = load_weights_once(name, sha256)
-    return make_engine(weights, device=resolved, dtype=dtype, size=size, threads=threads)
+    if batch_size is None:
+        batch_size = photos_per_pass(resolved)
+    each_alone = batch_size == 1 and resolved.type == "cpu"
+    segmenter = Segmenter(
+        weights.network, device=resolved, dtype=dtype, size=size, traced=each_alone
+    )
+    return segmenter if batch_size == 1 else BatchingSegmenter(segmenter, largest=batch_size)
 
 
 def _onnx_engine(

@@ -1,9 +1,10 @@
 """From the pixels of a photo to the mask of its people."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from models import fold_batch_norm, normalize
 from pipelines.affine import resizing
 from pipelines.allocator import keep_freed_memory
-from pipelines.devices import autocast
+from pipelines.devices import autocast, is_out_of_memory
 from pipelines.errors import BanetError, PhotoError
 from pipelines.face_prior import Face, face_prior
 from pipelines.images import OPAQUE, Pixels, resize, working_size
@@ -37,36 +38,50 @@ MINIMUM_SIZE = 32
 _CAST_ONCE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.PReLU)
 """Layers whose weights autocast would otherwise cast anew in every forward pass."""
 
+View: TypeAlias = tuple[NDArray[np.uint8 | np.float32], ...]
+"""What a network sees of a photo: RGB (h, w, 3) uint8, and the face prior (h, w, C) float32 if it
+takes one and the face is known."""
+
 _thread = threading.local()
 
 
 class Segmenter:
-    """A network on its device, ready to segment photo after photo from several threads.
+    """A network on its device, ready to segment photos from several threads.
 
     Args:
         network: As it was trained; it is copied.
-        device: Where it is to run. On a GPU, one forward pass at a time holds the device.
+        device: Where it is to run. A GPU computes for one thread at a time; on a CPU each thread
+            has a forward pass of its own.
         dtype: For autocast.
         size: Working size: pixels of the longer side of the photo as the network sees it.
+        traced: Run the network as a `TracedNetwork`, for threads that compute at the same time.
 
     Raises:
         BanetError: The device cannot take the network.
     """
 
     def __init__(
-        self, network: nn.Module, *, device: torch.device, dtype: torch.dtype, size: int
+        self,
+        network: nn.Module,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        size: int,
+        traced: bool = False,
     ) -> None:
         self.device = device
         self.dtype = dtype
         self._size = size
+        self._is_cuda = device.type == "cuda"
         keep_freed_memory()
         try:
             portrait = _Portrait(inference_form(network, device=device, dtype=dtype))
         except RuntimeError as error:
             raise _device_failure(device, error) from error
+        self._autocast = partial(autocast, device, dtype)
         self._portrait: Callable[..., Tensor] = portrait
-        if device.type == "cpu":
-            self._portrait = TracedNetwork(portrait, context=partial(autocast, device, dtype))
+        if traced:
+            self._portrait = TracedNetwork(portrait, context=self._autocast)
         self._turn: AbstractContextManager[object] = (
             nullcontext() if device.type == "cpu" else threading.Lock()
         )
@@ -84,29 +99,66 @@ class Segmenter:
             `working_size`.
 
         Raises:
-            torch.OutOfMemoryError: The device has too little memory free.
-            BanetError: The device failed. A GPU in this state fails for every photo to come.
             PhotoError: What came out are no numbers.
+            Exception: As `probabilities`.
         """
-        try:
-            return require_finite(self._forward(pixels, face))
-        except RuntimeError as error:
-            if self.device.type == "cpu" or isinstance(error, torch.OutOfMemoryError):
-                raise
-            raise _device_failure(self.device, error) from error
+        (probability,) = self.probabilities([self.view(pixels, face)])
+        return require_finite(probability)
 
-    def _forward(self, pixels: Pixels, face: Face | None) -> NDArray[np.float32]:
+    def view(self, pixels: Pixels, face: Face | None = None) -> View:
+        """Bring a photo to the size in which the network sees it; arguments as for a call."""
         height, width = working_size(
             height=pixels.shape[0], width=pixels.shape[1], long_side=self._size
         )
-        planes = [torch.tensor(resize(pixels, height=height, width=width))]
-        if face is not None:
-            seen = face.in_view(resizing((height, width), pixels.shape))
-            planes.append(torch.from_numpy(face_prior(seen, height=height, width=width)))
-        with torch.inference_mode(), self._turn, autocast(self.device, self.dtype):
-            batches = [plane.to(self.device).unsqueeze(0) for plane in planes]
-            probability: NDArray[np.float32] = self._portrait(*batches)[0].cpu().numpy()
-        return probability
+        image = resize(pixels, height=height, width=width)
+        if face is None:
+            return (image,)
+        seen = face.in_view(resizing((height, width), pixels.shape))
+        return image, face_prior(seen, height=height, width=width)
+
+    def probabilities(self, views: Sequence[View]) -> NDArray[np.float32]:
+        """Segment photos in one forward pass.
+
+        Args:
+            views: What `view` returned, of equal shapes.
+
+        Returns:
+            Probabilities (B, h, w); they may be no numbers.
+
+        Raises:
+            torch.OutOfMemoryError: The device has too little memory free. On a CPU, where torch
+                has no exception of its own for it, `is_out_of_memory` knows the one it raises.
+            BanetError: The device failed. A GPU in this state fails for every photo to come.
+        """
+        try:
+            return self._forward(views)
+        except RuntimeError as error:
+            if self.device.type == "cpu" or is_out_of_memory(error):
+                raise
+            raise _device_failure(self.device, error) from error
+
+    def _forward(self, views: Sequence[View]) -> NDArray[np.float32]:
+        batches = [self._in_memory(planes) for planes in zip(*views, strict=True)]
+        with torch.inference_mode(), self._turn, self._autocast():
+            batches = [batch.to(self.device, non_blocking=self._is_cuda) for batch in batches]
+            probability = self._portrait(*batches)
+            if not self._is_cuda:
+                return probability.cpu().numpy()
+            answer = torch.empty(probability.shape, pin_memory=True)
+            answer.copy_(probability, non_blocking=True)
+            # Unlike `.cpu()`, it lets the thread sleep and the core decode other photos.
+            done = torch.cuda.Event(blocking=True)
+            done.record(torch.cuda.current_stream(self.device))
+        done.synchronize()  # without the turn: the next pass is in the queue when this one ends
+        return answer.numpy()
+
+    def _in_memory(self, planes: Sequence[NDArray[np.uint8 | np.float32]]) -> Tensor:
+        """Lay planes (H, W, C) side by side in memory that the device can fetch from."""
+        dtype = torch.uint8 if planes[0].dtype == np.uint8 else torch.float32
+        shape = (len(planes), *planes[0].shape)
+        batch = torch.empty(shape, dtype=dtype, pin_memory=self._is_cuda)
+        np.stack(planes, out=batch.numpy())
+        return batch
 
 
 class _Portrait(nn.Module):

@@ -9,6 +9,12 @@ from types import FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
+def ignore_interrupts() -> None:
+    """Let SIGINT and SIGTERM do nothing in this process, which another one stops by other means."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @contextmanager
 def interrupts_deferred() -> Iterator[list[int]]:
     """Hold back SIGINT and SIGTERM during a `with` block; what they do comes at its end.

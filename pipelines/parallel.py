@@ -7,6 +7,7 @@ window, so that a million photos never make a million futures (dask/distributed#
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from itertools import islice
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -16,6 +17,7 @@ from dask.system import CPU_COUNT
 
 from pipelines import __version__
 from pipelines.errors import BanetError, ConfigError, InputError
+from pipelines.interrupts import ignore_interrupts
 
 if TYPE_CHECKING:
     import distributed
@@ -28,6 +30,9 @@ WINDOW_PER_WORKER = 2
 driver, and little is left to finish when a run is interrupted."""
 
 CONNECT_SECONDS = 20
+
+_WEB_SERVER = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
+"""Dask insists on one. It gets no pages, any free port, and nobody elsewhere can reach it."""
 
 _CLUSTER_HINT = (
     "install the same version of banet for the scheduler and every worker, and let all of them "
@@ -59,7 +64,9 @@ class Pool(Protocol):
 
 
 @contextmanager
-def open_pool(*, workers: int | None = None, scheduler: str | None = None) -> Iterator[Pool]:
+def open_pool(
+    *, workers: int | None = None, scheduler: str | None = None, gpus: int = 0
+) -> Iterator[Pool]:
     """Open a pool of workers for the time of a `with` block.
 
     Args:
@@ -67,6 +74,8 @@ def open_pool(*, workers: int | None = None, scheduler: str | None = None) -> It
             in the calling thread.
         scheduler: Address of an existing Dask scheduler, such as `tcp://host:8786`; `workers`
             is then ignored, since the cluster has its own.
+        gpus: So many processes share the local workers, each with a GPU of its own, which it knows
+            as `cuda:0`; 0 for threads of this process. Needs `has_dask_cuda`.
 
     Raises:
         ConfigError: `workers` is negative.
@@ -82,6 +91,10 @@ def open_pool(*, workers: int | None = None, scheduler: str | None = None) -> It
     if count == 0:
         yield SynchronousPool()
         return
+    if gpus > 0:
+        with _local_gpus(gpus, threads=max(1, count // gpus)) as pool:
+            yield pool
+        return
     with _local_threads(count) as pool:
         yield pool
 
@@ -89,6 +102,15 @@ def open_pool(*, workers: int | None = None, scheduler: str | None = None) -> It
 def available_cores() -> int:
     """Return the number of processors that affinity and quotas leave this process, at least 1."""
     return CPU_COUNT
+
+
+def has_dask_cuda() -> bool:
+    """Tell whether the extra `cuda` is installed, by which several GPUs can be used at once."""
+    try:
+        import_module("dask_cuda")
+    except ImportError:
+        return False
+    return True
 
 
 def available_memory() -> int:
@@ -167,12 +189,7 @@ class _DaskResults(Iterator[Result]):
 def _local_threads(count: int) -> Iterator[DaskPool]:
     from distributed import Client, Scheduler, SpecCluster, Worker
 
-    # Both insist on a web server. It gets no pages, and nobody elsewhere can reach it.
-    node = {
-        "protocol": "inproc://",
-        "dashboard": False,
-        "dashboard_address": "127.0.0.1:0",
-    }
+    node = {"protocol": "inproc://", **_WEB_SERVER}
     # A memory limit would pause the only worker for good once torch alone exceeds its share.
     worker = {"cls": Worker, "options": {**node, "nthreads": count, "memory_limit": 0}}
     settings = {
@@ -194,6 +211,32 @@ def _local_threads(count: int) -> Iterator[DaskPool]:
         Client(cluster) as client,
     ):
         yield DaskPool(client, workers=count)
+
+
+@contextmanager
+def _local_gpus(gpus: int, *, threads: int) -> Iterator[DaskPool]:
+    """Open a process with some threads for each of the first GPUs that this process sees.
+
+    A signal that stops the run reaches all its processes, from a terminal as from a service
+    manager. It is this one that reacts to it, and takes what the others have in work.
+    """
+    from dask_cuda import LocalCUDACluster
+    from distributed import Client
+
+    # Tasks and results are small: nothing of them is ever to be moved out of memory, or to a GPU.
+    with (
+        LocalCUDACluster(
+            n_workers=gpus,
+            threads_per_worker=threads,
+            memory_limit=None,
+            device_memory_limit=None,
+            scheduler_kwargs=_WEB_SERVER,
+            silence_logs=logging.ERROR,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        client.run(ignore_interrupts)
+        yield DaskPool(client, workers=gpus * threads)
 
 
 @contextmanager

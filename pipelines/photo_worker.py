@@ -23,7 +23,7 @@ from pipelines.compositing import (
     plain_background,
     put_before,
 )
-from pipelines.devices import precision_name
+from pipelines.devices import is_out_of_memory, precision_name
 from pipelines.engines import Engine, engine_once
 from pipelines.errors import BanetError, InputError, MissingFileError, PhotoError
 from pipelines.images import (
@@ -108,6 +108,7 @@ def open_engine(settings: TaskSettings) -> Engine:
         precision=settings.precision,
         size=settings.size,
         threads=settings.threads,
+        batch_size=settings.batch_size,
         description=settings.description,
     )
 
@@ -227,14 +228,21 @@ class _PhotoWorker:
             row = replace(row, error=str(error))
         except BanetError:
             raise
-        except (MemoryError, torch.OutOfMemoryError):
-            row = replace(row, error="not enough memory for a photo of this size")
+        except torch.OutOfMemoryError:  # of a GPU, where all photos take as much
+            row = replace(
+                row,
+                error=f"not enough memory on {self._engine.device}, even for one photo at a time; "
+                "end what else uses it, or take a smaller --size",
+            )
         except OSError as error:
             _stop_if_nothing_can_be_written(error, self._settings.out)
             row = replace(row, error=f"cannot be written: {error.strerror or error}")
         except Exception as error:  # one photo must never end the run
-            logger.exception("%s: unexpected error", photo.source)
-            row = replace(row, error=f"unexpected {type(error).__name__}: {error}")
+            if is_out_of_memory(error):
+                row = replace(row, error="not enough memory for a photo of this size")
+            else:
+                logger.exception("%s: unexpected error", photo.source)
+                row = replace(row, error=f"unexpected {type(error).__name__}: {error}")
         self._remove_outdated(row, photo.stem)
         return replace(row, seconds=round(time.perf_counter() - started, 4))
 

@@ -25,7 +25,7 @@ from pipelines.resume import fingerprint
 from pipelines.review import refuse_review_among_photos
 from pipelines.runtimes import resolve_compute
 from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary
-from pipelines.segment_run import SegmentRun
+from pipelines.segment_run import SegmentRun, gpu_processes
 from pipelines.watch_run import WatchRun
 
 __all__ = ["Failure", "SegmentOptions", "SegmentSummary", "segment"]
@@ -91,10 +91,12 @@ def probe_device(options: SegmentOptions) -> tuple[str, str]:
         options.weights, device=options.device, precision=options.precision
     )
     if str(device) == "cuda" and torch.cuda.device_count() > 1:
-        logger.info(
-            "%d CUDA devices, using cuda:0; --device cuda:N takes another one",
-            torch.cuda.device_count(),
+        used = (
+            "a process for each of them; --device cuda:N takes a single one"
+            if gpu_processes(options, str(device))
+            else "using cuda:0; --device cuda:N takes another one, the extra `cuda` all of them"
         )
+        logger.info("%d CUDA devices, %s", torch.cuda.device_count(), used)
     return str(device), precision_name(dtype)
 
 
@@ -126,6 +128,7 @@ def _task_settings(
         background=_background(options),
         threads=None,
         fingerprint="",
+        batch_size=options.batch_size,
         watching=options.watch,
     )
     return replace(settings, fingerprint=fingerprint(settings))

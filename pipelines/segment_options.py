@@ -13,7 +13,7 @@ from pipelines.images import ImageFormat
 from pipelines.inference import MINIMUM_SIZE
 from pipelines.photo_shards import Shard
 from pipelines.photo_tasks import Composite, MaskKind, Stage
-from pipelines.runtimes import Runtime, runtime_mistakes
+from pipelines.runtimes import Runtime, runtime_mistakes, runtime_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,9 @@ class SegmentOptions:
             binary masks, in `coverage`, and for whether a photo is `empty`.
         size: Working size; None for the one that the weights were trained for, which ONNX files
             that take pictures of one size insist on.
+        batch_size: Most photos of a forward pass, which photos of equal working size share whose
+            workers wait at the same time; never more than there are workers. None for one on a CPU,
+            where that is fastest, and on a GPU for as many as its memory holds.
         precision: `auto` takes half precision where the device is built for it.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         max_failures: Stop the run when more photos than this fail; None goes on to the end.
@@ -48,7 +51,8 @@ class SegmentOptions:
         stable_seconds: How long size and time of a photo must stay as they are before it is taken,
             while watching.
         review_dir: Folder for pictures of the least certain masks; None for none.
-        workers: Local threads; None for one per core, 0 for none beside the caller's.
+        workers: Local threads; None for one per core, or on a GPU two, of which one may wait for
+            it; 0 for none beside the caller's.
         scheduler: Address of an existing Dask scheduler to use instead.
 
     Raises:
@@ -66,6 +70,7 @@ class SegmentOptions:
     refine: bool = True
     threshold: float = 0.5
     size: int | None = None
+    batch_size: int | None = None
     precision: Precision = "auto"
     device: str = "auto"
     max_failures: int | None = None
@@ -123,6 +128,8 @@ class SegmentOptions:
             mistakes.append(f"--threshold {self.threshold}: use a number between 0 and 1")
         if self.size is not None and self.size < MINIMUM_SIZE:
             mistakes.append(f"--size {self.size}: use at least {MINIMUM_SIZE} pixels")
+        if self.batch_size is not None and self.batch_size < 1:
+            mistakes.append(f"--batch-size {self.batch_size}: use auto or a positive number")
         try:
             _ = self.shard_of_photos
         except ValueError:
@@ -137,6 +144,11 @@ class SegmentOptions:
 
     def _mixture_mistakes(self) -> list[str]:
         mistakes = []
+        if runtime_of(self.weights) == "onnx" and self.batch_size not in {None, 1}:
+            mistakes.append(
+                f"--batch-size {self.batch_size}: {self.weights} is computed photo by photo; leave "
+                "it out"
+            )
         if self.watch and self.dry_run:
             mistakes.append("--watch: a dry run looks once; leave --watch or --dry-run out")
         if self.composite == "transparent" and self.composite_format == "jpg":

@@ -18,7 +18,7 @@ from pipelines.free_memory import free_memory, used_memory
 from pipelines.info import versions
 from pipelines.ledger import Ledger, LedgerRow
 from pipelines.output_folder import OutputFolder
-from pipelines.parallel import Pool, available_cores, open_pool
+from pipelines.parallel import Pool, available_cores, has_dask_cuda, open_pool
 from pipelines.photo_search import PhotoTree
 from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, Stage, TaskSettings
 from pipelines.photo_worker import probe_worker, segment_batch
@@ -179,10 +179,15 @@ class SegmentRun:
     @contextmanager
     def _working(self, earlier: Mapping[str, LedgerRow]) -> Iterator[tuple[Pool, Ledger]]:
         """Open the workers and the ledger, and leave word of the run in the run file."""
-        with open_pool(workers=self.options.workers, scheduler=self.options.scheduler) as pool:
+        with open_pool(
+            workers=_local_workers(self.options, self.device),
+            scheduler=self.options.scheduler,
+            gpus=gpu_processes(self.options, self.device),
+        ) as pool:
+            threads = _threads_per_worker(pool, self.options, self.device)
+            self.settings = replace(self.settings, threads=threads)
             if self.options.scheduler is not None:
                 self.cores = pool.workers
-            self.settings = replace(self.settings, threads=_threads_per_worker(pool, self.options))
             self.computed_by(next(pool.map(probe_worker, [self.settings])))
             # Before the first result: a run that dies must have left word of itself.
             self._write_run_file(finished=False)
@@ -287,13 +292,35 @@ def _in_order(seconds: Mapping[Stage, float]) -> dict[Stage, float]:
     return {stage: round(seconds[stage], 3) for stage in stages if stage in seconds}
 
 
-def _threads_per_worker(pool: Pool, options: SegmentOptions) -> int | None:
+def gpu_processes(options: SegmentOptions, device: str) -> int:
+    """Return how many processes a local run takes, to use as many GPUs; 0 for none but its own.
+
+    Args:
+        options: Of the run.
+        device: That it would use by itself.
+    """
+    gpus = torch.cuda.device_count() if device == "cuda" else 0
+    return gpus if gpus > 1 and options.workers != 0 and has_dask_cuda() else 0
+
+
+def _local_workers(options: SegmentOptions, device: str) -> int | None:
+    """Return how many threads a local run takes; None leaves it to the pool.
+
+    With a GPU one thread per core decodes and encodes while as many wait for their turn.
+    """
+    is_on_gpu = options.scheduler is None and torch.device(device).type != "cpu"
+    return 2 * available_cores() if options.workers is None and is_on_gpu else options.workers
+
+
+def _threads_per_worker(pool: Pool, options: SegmentOptions, device: str) -> int | None:
     """Share the cores among the workers; on a cluster each worker thread is one core's worth."""
     if options.scheduler is not None:
         return 1
     if pool.workers <= 1:
         return None
     cores = torch.get_num_threads()
+    if device == "cpu" and options.batch_size not in {None, 1}:
+        return cores  # of the workers one at a time computes, for all of them
     # The workers share the one session of ONNX Runtime, whose threads come on top of theirs. So
     # do those of OpenCV; torch, where each worker has its own, computes nothing then.
     is_shared = runtime_of(options.weights) == "onnx"

@@ -74,8 +74,8 @@ def _seconds_on_cuda(device: torch.device, work: Work, times: int) -> float:
     stream = torch.cuda.current_stream(device)
     milliseconds = 0.0
     for _ in range(times):
-        # Waited for one by one, as `banet segment` does: a queue of passes would hide what the
-        # launch of each takes, from the faster networks more than from the slower ones.
+        # Waited for one by one: a queue of passes would hide what the launch of each takes, from
+        # the faster networks more than from the slower ones.
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         torch.cuda.synchronize(device)
         start.record(stream)

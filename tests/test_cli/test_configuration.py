@@ -52,6 +52,14 @@ def test_a_switch_of_the_file_can_be_turned_off(banet, settings_file):
     assert not banet("info", "--no-json").stdout
 
 
+def test_a_number_or_a_word_may_come_from_anywhere(banet, settings_file, monkeypatch):
+    settings_file.write_text('[segment]\ninputs = "nowhere"\nbatch_size = -1\n')
+    assert "--batch-size -1: use auto or" in banet("segment").stderr
+    monkeypatch.setenv("BANET_SEGMENT_BATCH_SIZE", "auto")
+    assert "nowhere" in banet("segment").stderr
+    assert "'many' is neither auto nor a number" in banet("segment", "--batch-size", "many").stderr
+
+
 def test_numbers_may_stand_in_brackets(banet, settings_file):
     settings_file.write_text(PREPARE + "split = [0.5, 0.1, 0.1]\n")
     assert "--split 0.5,0.1,0.1" in banet("prepare").stderr

@@ -1,3 +1,6 @@
+import platform
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -39,6 +42,32 @@ def test_precisions_of_the_cpu() -> None:
     assert precision_name(resolve_precision("auto", cpu)) in {"fp32", "bf16"}
     with pytest.raises(ConfigError, match="on a CPU use bf16 or fp32"):
         resolve_precision("fp16", cpu)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [
+        ({"avx512_bf16": True}, "bf16"),
+        ({"avx512_bf16": False, "amx_bf16": True}, "bf16"),
+        ({"avx512_bf16": False, "amx_bf16": False, "avx2": True}, "fp32"),
+        ({}, "fp32"),
+    ],
+)
+def test_auto_is_bf16_on_cpus_that_are_built_for_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert precision_name(resolve_precision("auto", torch.device("cpu"))) == precision
+
+
+@pytest.mark.skipif(
+    not Path("/proc/cpuinfo").exists() or platform.machine() != "x86_64",
+    reason="compares with what Linux says of x86 processors",
+)
+def test_auto_goes_by_the_processor_that_is_there() -> None:
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    precision = precision_name(resolve_precision("auto", torch.device("cpu")))
+    assert (precision == "bf16") == bool(flags & {"avx512_bf16", "amx_bf16"})
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,10 @@ def test_auto_needs_no_device_but_the_cpu(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
+        (
+            {"weights": "a.onnx", "batch_size": 4},
+            "--batch-size 4: a.onnx is computed photo by photo",
+        ),
         ({"weights": "banet-64", "runtime": "onnx"}, "banet export banet-64"),
         ({"weights": "a.safetensors", "runtime": "onnx"}, "banet export a.safetensors"),
         ({"weights": "a.onnx", "runtime": "torch"}, "--runtime torch: a.onnx .*banet export"),

@@ -1,8 +1,13 @@
 import logging
 import os
+import signal
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -14,6 +19,7 @@ from pipelines.parallel import (
     Pool,
     available_cores,
     available_memory,
+    has_dask_cuda,
     open_pool,
 )
 
@@ -30,6 +36,11 @@ def square(number: int) -> int:
 
 def thread_name(_: int) -> str:
     return threading.current_thread().name
+
+
+def process_of(_: int) -> int:
+    time.sleep(0.05)  # so that no process does all of it
+    return os.getpid()
 
 
 def fail_at_three(number: int) -> int:
@@ -75,6 +86,39 @@ def test_no_workers_means_the_calling_thread_in_order() -> None:
         assert list(pool.map(square, [3, 1])) == [9, 1]
         assert list(pool.map(thread_name, [0])) == [threading.current_thread().name]
         assert pool.workers == 0
+
+
+@pytest.fixture
+def dask_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What stands for dask-cuda, whose cluster is one of Dask that needs GPUs."""
+
+    class LocalCUDACluster(LocalCluster):
+        def __init__(self, *, device_memory_limit: None, **options: Any) -> None:
+            assert device_memory_limit is None
+            super().__init__(**options)
+
+    monkeypatch.setitem(
+        sys.modules, "dask_cuda", SimpleNamespace(LocalCUDACluster=LocalCUDACluster)
+    )
+
+
+@pytest.mark.usefixtures("dask_cuda")
+def test_several_gpus_have_a_process_each_that_shares_the_workers() -> None:
+    assert has_dask_cuda()
+
+    with open_pool(workers=4, gpus=2) as pool:
+        processes = set(pool.map(process_of, range(20)))
+        # An interrupt of the run is the driver's to act on.
+        assert set(pool.map(signal.getsignal, [signal.SIGINT, signal.SIGTERM])) == {signal.SIG_IGN}
+
+    assert pool.workers == 4
+    assert len(processes) == 2
+    assert os.getpid() not in processes
+
+
+def test_dask_cuda_that_cannot_be_imported_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dask_cuda", None)
+    assert not has_dask_cuda()
 
 
 def test_a_negative_number_of_workers_is_refused() -> None:

@@ -1,8 +1,12 @@
 import json
 import os
 import struct
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +15,9 @@ from PIL import Image, ImageCms
 from segment_results import counts, ledger, outputs, pixels
 
 from pipelines.errors import BanetError, ConfigError, DeviceError, InputError, WeightsError
+from pipelines.parallel import available_cores
 from pipelines.segment import SegmentOptions, SegmentSummary, probe_device
+from pipelines.segment_run import _local_workers
 
 Run = Callable[..., SegmentSummary]
 
@@ -300,12 +306,31 @@ def test_several_gpus_are_no_secret(
     monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
 
-    with caplog.at_level("INFO", "pipelines"):
-        for device in ("auto", "cuda", "cuda:1"):
-            probe_device(SegmentOptions(inputs=(photos,), device=device, precision="fp32"))
+    def probe(*devices: str, **options: Any) -> list[str]:
+        caplog.clear()
+        with caplog.at_level("INFO", "pipelines"):
+            for device in devices:
+                probe_device(
+                    SegmentOptions(inputs=(photos,), device=device, precision="fp32", **options)
+                )
+        return caplog.messages
 
-    assert len(caplog.messages) == 2
+    monkeypatch.setitem(sys.modules, "dask_cuda", None)
+    assert len(probe("auto", "cuda", "cuda:1")) == 2
     assert caplog.messages[0].startswith("4 CUDA devices, using cuda:0")
+    assert "the extra `cuda`" in caplog.messages[0]
+
+    monkeypatch.setitem(sys.modules, "dask_cuda", ModuleType("dask_cuda"))
+    assert len(probe("auto", "cuda", "cuda:1")) == 2
+    assert caplog.messages[0].startswith("4 CUDA devices, a process for each")
+    assert probe("cuda", workers=0)[0].startswith("4 CUDA devices, using cuda:0")
+
+
+def test_on_a_gpu_as_many_workers_may_wait_as_there_are_cores(photos: Path) -> None:
+    options = SegmentOptions(inputs=(photos,))
+    assert _local_workers(options, "cuda") == 2 * available_cores()
+    assert _local_workers(options, "cpu") is None
+    assert _local_workers(replace(options, workers=3), "cuda") == 3
 
 
 def test_answer_that_is_no_number_is_a_failure(run: Run, photos: Path, spoilt_weights: str) -> None:
@@ -346,6 +371,7 @@ def test_all_mistakes_in_the_options_are_reported_together() -> None:
             mask="hard",  # type: ignore[arg-type]
             threshold=1.5,
             size=3,
+            batch_size=0,
             device="gpu",
             workers=-1,
             max_failures=-1,
@@ -358,6 +384,7 @@ def test_all_mistakes_in_the_options_are_reported_together() -> None:
         "--mask",
         "--threshold",
         "--size",
+        "--batch-size",
         "--device",
         "--workers",
         "--max-failures",

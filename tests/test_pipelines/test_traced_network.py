@@ -32,7 +32,9 @@ def test_they_give_the_same_bits_at_any_size(model: str, dtype: torch.dtype) -> 
 
 def test_threads_share_them() -> None:
     torch.manual_seed(0)
-    segmenter = Segmenter(build_model("banet-64"), device=CPU, dtype=torch.bfloat16, size=96)
+    segmenter = Segmenter(
+        build_model("banet-64"), device=CPU, dtype=torch.bfloat16, size=96, traced=True
+    )
     photos = [torch.randint(0, 256, (*shape, 3), dtype=torch.uint8).numpy() for shape in 3 * SHAPES]
     alone = list(map(segmenter, photos))
 

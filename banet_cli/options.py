@@ -10,7 +10,13 @@ from typing import Annotated, Literal
 import typer
 
 from banet_cli.configuration import apply_configuration
-from banet_cli.values import CannyThresholds, SplitFractions, parse_canny, parse_split
+from banet_cli.values import (
+    CannyThresholds,
+    SplitFractions,
+    parse_canny,
+    parse_memory_option,
+    parse_split,
+)
 
 LogFormat = Literal["text", "json"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -279,6 +285,16 @@ Threshold = Annotated[
         metavar="PROBABILITY",
         help="Probability from which on a pixel shows a person: in binary masks, for the coverage "
         "in the ledger, and for whether a photo is empty.",
+    ),
+]
+MaxMemory = Annotated[
+    int | None,
+    typer.Option(
+        metavar="512M|2G",
+        parser=parse_memory_option,
+        help="Memory that the process may take, network and all; with --scheduler, each worker. A "
+        "photo that cannot be done with so little fails.",
+        show_default="no limit; half of the memory for photos",
     ),
 ]
 Shard = Annotated[

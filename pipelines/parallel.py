@@ -98,6 +98,16 @@ def available_memory() -> int:
     return MEMORY_LIMIT
 
 
+def worker_threads() -> int:
+    """Return how many tasks the process of the calling task works on at the same time."""
+    from distributed import get_worker
+
+    try:
+        return get_worker().state.nthreads
+    except ValueError:  # not a worker of Dask
+        return 1
+
+
 class SynchronousPool:
     """Runs every task in the calling thread, in order."""
 
@@ -185,7 +195,8 @@ def _local_threads(count: int) -> Iterator[DaskPool]:
         SpecCluster(
             scheduler={"cls": Scheduler, "options": node},
             workers={0: worker},
-            silence_logs=logging.ERROR,
+            # What a task raises is raised here, too; nobody needs it as a message of Dask besides.
+            silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,
     ):

@@ -120,6 +120,7 @@ def _task_settings(
         colour=_colour(options),
         background=_background(options),
         threads=None,
+        max_memory=options.max_memory,
         fingerprint="",
         watching=options.watch,
     )

@@ -54,7 +54,7 @@ def test_the_halo_of_the_old_background_is_at_least_halved(scene: Scene) -> None
 
 
 def test_what_is_surely_person_keeps_its_exact_colours(scene: Scene) -> None:
-    rgba = cut_out(scene.photo, scene.alpha)
+    rgba = cut_out(scene.photo, scene.alpha).whole()
 
     solid = scene.alpha == 255
     assert np.array_equal(rgba[solid][:, :3], scene.photo[solid])
@@ -62,7 +62,7 @@ def test_what_is_surely_person_keeps_its_exact_colours(scene: Scene) -> None:
 
 
 def test_what_is_fully_transparent_is_black(scene: Scene) -> None:
-    rgba = cut_out(scene.photo, scene.alpha)
+    rgba = cut_out(scene.photo, scene.alpha).whole()
 
     assert not rgba[scene.alpha == 0].any()
 
@@ -71,7 +71,7 @@ def test_before_another_background_both_are_pure_away_from_the_edge(scene: Scene
     height, width = scene.alpha.shape
     white = plain_background((255, 255, 255), height=height, width=width)
 
-    blended = put_before(scene.photo, scene.alpha, white)
+    blended = put_before(scene.photo, scene.alpha, white).whole()
 
     assert (blended[scene.alpha == 0] == 255).all()
     assert np.array_equal(blended[scene.alpha == 255], scene.photo[scene.alpha == 255])
@@ -92,9 +92,9 @@ def test_slivers_are_composited(shape: tuple[int, int]) -> None:
     photo = np.full((*shape, 3), 77, np.uint8)
     alpha = np.linspace(0, 255, photo[..., 0].size).astype(np.uint8).reshape(shape)
 
-    assert cut_out(photo, alpha).shape == (*shape, 4)
+    assert cut_out(photo, alpha).whole().shape == (*shape, 4)
     background = blurred_background(photo, alpha)
-    assert put_before(photo, alpha, background).shape == photo.shape
+    assert put_before(photo, alpha, background).whole().shape == photo.shape
 
 
 def test_a_blurred_background_is_not_tinged_by_the_person() -> None:

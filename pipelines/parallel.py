@@ -192,15 +192,27 @@ def _local_threads(count: int) -> Iterator[DaskPool]:
     }
     with (
         dask.config.set(settings),
+        _quiet_about_tasks(),
         SpecCluster(
             scheduler={"cls": Scheduler, "options": node},
             workers={0: worker},
-            # What a task raises is raised here, too; nobody needs it as a message of Dask besides.
-            silence_logs=logging.CRITICAL,
+            silence_logs=logging.ERROR,
         ) as cluster,
         Client(cluster) as client,
     ):
         yield DaskPool(client, workers=count)
+
+
+@contextmanager
+def _quiet_about_tasks() -> Iterator[None]:
+    """Keep Dask from logging what tasks raise, since it is raised to whoever asked for them."""
+    worker = logging.getLogger("distributed.worker")
+    level = worker.level
+    worker.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        worker.setLevel(level)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from pipelines.compositing import (
     plain_background,
     put_before,
 )
+from pipelines.images import ImageFormat, encode
 
 Pixels = NDArray[np.uint8]
 
@@ -145,3 +146,35 @@ def test_colours_are_read_by_name_and_number() -> None:
         parse_colour("beach.jpg")
     with pytest.raises(ValueError, match="from 0 to 255"):
         parse_colour("rgb(300,0,0)")
+
+
+def test_pictures_composed_in_strips_are_those_composed_as_a_whole(scene: Scene) -> None:
+    height, width = scene.alpha.shape
+    foreground = estimate_foreground(scene.photo, scene.alpha)
+    background = blurred_background(scene.photo, scene.alpha)
+    share = scene.alpha.astype(np.float32) / np.float32(255)
+
+    rgba = np.dstack((foreground, scene.alpha)) * (scene.alpha[..., None] > 0)
+    assert np.array_equal(cut_out(scene.photo, scene.alpha).whole(), rgba)
+
+    blended = cv2.blendLinear(foreground, background, share, 1 - share)
+    picture = put_before(scene.photo, scene.alpha, background)
+    assert (picture.height, picture.width) == (height, width)
+    assert np.array_equal(picture.whole(), blended)
+
+
+@pytest.mark.parametrize("image_format", ["png", "webp"])
+def test_strips_are_encoded_as_the_whole_picture_is(
+    scene: Scene, image_format: ImageFormat
+) -> None:
+    whole = cut_out(scene.photo, scene.alpha).whole()
+
+    files = (encode(each, image_format) for each in (cut_out(scene.photo, scene.alpha), whole))
+
+    one, other = (
+        cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED) for file in files
+    )
+    assert one.shape == whole.shape
+    assert np.array_equal(one, other)
+    if image_format == "png":
+        assert np.array_equal(cv2.cvtColor(one, cv2.COLOR_BGRA2RGBA), whole)

@@ -216,7 +216,7 @@ def _measure(path: Path, output: dict[str, Any], noise: float) -> PhotoResult:
 
 
 def _peak_of_segmenting(path: Path, output: dict[str, Any]) -> int:
-    """Segment a photo, and before it a small one twice, so that all is loaded; return the growth."""
+    """Segment a photo, and before it a small one, so that all is loaded; return the growth."""
     cpu = torch.device("cpu")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:

@@ -14,6 +14,7 @@ from banet_cli.values import (
     CannyThresholds,
     SplitFractions,
     parse_canny,
+    parse_memory_option,
     parse_photos_at_once,
     parse_split,
 )
@@ -295,6 +296,16 @@ Threshold = Annotated[
         metavar="PROBABILITY",
         help="Probability from which on a pixel shows a person: in binary masks, for the coverage "
         "in the ledger, and for whether a photo is empty.",
+    ),
+]
+MaxMemory = Annotated[
+    int | None,
+    typer.Option(
+        metavar="512M|2G",
+        parser=parse_memory_option,
+        help="Memory that the process may take, network and all; with --scheduler, each worker. A "
+        "photo that cannot be done with so little fails.",
+        show_default="no limit; half of the memory for photos",
     ),
 ]
 Shard = Annotated[

@@ -47,6 +47,16 @@ def parse_photos_at_once(value: str | int) -> int | None:
         raise typer.BadParameter(f"{value!r} is neither auto nor a number such as 8") from error
 
 
+def parse_memory_option(value: str | int) -> int:
+    """Read `2G`, or a number of bytes of `banet.toml`."""
+    from pipelines.memory_amounts import parse_memory
+
+    try:
+        return parse_memory(str(value))
+    except ValueError as error:
+        raise typer.BadParameter(f"{value!r} is no amount of memory such as 2G or 512M") from error
+
+
 def split_names(values: Sequence[str]) -> tuple[str, ...]:
     """Return the names of a repeatable option, each of whose values may hold several: `a,b`."""
     return tuple(name for value in values for name in value.split(","))

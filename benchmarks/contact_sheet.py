@@ -104,7 +104,7 @@ def _pictures(entry: Entry) -> Iterator[Pixels]:
     height, width = mask.shape
     alpha = soft_mask(to_alpha(entry.probability), height=height, width=width)
     kept = binary_mask(entry.probability, height=height, width=width, threshold=THRESHOLD)
-    cut_out = put_before(photo, alpha, plain_background(FLAT, height=height, width=width))
+    cut_out = put_before(photo, alpha, plain_background(FLAT, height=height, width=width)).whole()
     height, width = _shown_size(entry)
     for picture in (photo, cut_out, error_map(photo, kept, mask)):
         yield resize(picture, height=height, width=width)

@@ -3,6 +3,7 @@
 import ctypes
 import sys
 from functools import cache
+from typing import Any
 
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
@@ -22,9 +23,19 @@ def keep_freed_memory() -> None:
     page by page, which takes as long as computing with them. Blocks above `LARGEST_KEPT_BLOCK`,
     such as whole decoded photos, are still given back. Does nothing with other C libraries.
     """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _of_the_c_library("mallopt")
     if mallopt is not None:
         mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT_BLOCK)
         mallopt(M_TRIM_THRESHOLD, KEPT_IN_ALL)
+
+
+def give_freed_memory_back() -> None:
+    """Give the system the freed blocks back that this process has kept so far."""
+    malloc_trim = _of_the_c_library("malloc_trim")
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
+def _of_the_c_library(name: str) -> Any:
+    """Return a function that only glibc has; None with others."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageColor
 
-from pipelines.images import OPAQUE, Pixels, fitted_size, resize
+from pipelines.images import OPAQUE, Pixels, Strips, fitted_size, resize
 
 Floats = NDArray[np.float32]
 Colour = tuple[int, int, int]
@@ -34,7 +34,8 @@ BACKGROUND_BLUR_RATIO = 1 / 50
 """Standard deviation of a blurred background, as a share of the longer side of the photo."""
 
 TILE = 256
-"""Side in pixels of the tiles that are estimated one by one, where they hold a soft edge."""
+"""Side in pixels of the tiles that are estimated one by one, where they hold a soft edge. Pictures
+are composed in strips of the same height."""
 
 EPSILON = 1e-3
 """Weight of the estimate from far around where nothing close by has any."""
@@ -62,39 +63,40 @@ def estimate_foreground(pixels: Pixels, alpha: Pixels) -> Pixels:
     Returns:
         RGB, (H, W, 3): estimates where alpha is neither 0 nor 255, elsewhere the photo itself.
     """
-    soft = (alpha > 0) & (alpha < OPAQUE)
-    if not soft.any():
-        return pixels
-    estimator = _ForegroundEstimator(pixels, alpha)
-    foreground = pixels.copy()
-    for rows, columns in _tiles(soft):
-        estimate = estimator.estimate(rows, columns)
-        np.copyto(foreground[rows, columns], estimate, where=soft[rows, columns][..., None])
+    foreground = np.empty_like(pixels)
+    for rows, strip in _foreground_strips(pixels, alpha):
+        foreground[rows] = strip
     return foreground
 
 
-def cut_out(pixels: Pixels, alpha: Pixels) -> Pixels:
-    """Return the person as RGBA (H, W, 4); what is fully transparent is black, to pack well."""
-    foreground = estimate_foreground(pixels, alpha)
-    rgba = cv2.merge([*cv2.split(foreground), alpha])
-    return np.asarray(cv2.copyTo(rgba, alpha, np.zeros_like(rgba)))
+def cut_out(pixels: Pixels, alpha: Pixels) -> Strips:
+    """Return the person as RGBA (H, W, 4); what is fully transparent is black, to pack well.
+
+    Args:
+        pixels: As for `estimate_foreground`; not to be changed before the strips are drawn.
+        alpha: Likewise.
+    """
+    height, width = alpha.shape
+    return Strips(height=height, width=width, channels=4, rows=_cut_out_strips(pixels, alpha))
 
 
-def put_before(pixels: Pixels, alpha: Pixels, background: Pixels) -> Pixels:
-    """Blend the person into `background` (H, W, 3), all RGB; pure where alpha is 0 or 255."""
-    foreground = estimate_foreground(pixels, alpha)
-    blended = np.empty_like(pixels)
-    # In strips, because the shares of a whole photo need more memory than the photo.
-    for top in range(0, len(alpha), TILE):
-        rows = slice(top, top + TILE)
-        share = _to_share(alpha[rows])
-        blended[rows] = cv2.blendLinear(foreground[rows], background[rows], share, 1 - share)
-    return blended
+def put_before(pixels: Pixels, alpha: Pixels, background: Pixels) -> Strips:
+    """Blend the person into `background` (H, W, 3), all RGB; pure where alpha is 0 or 255.
+
+    Args:
+        pixels: As for `estimate_foreground`; not to be changed before the strips are drawn.
+        alpha: Likewise.
+        background: Likewise.
+    """
+    height, width = alpha.shape
+    rows = _blended_strips(pixels, alpha, background)
+    return Strips(height=height, width=width, channels=3, rows=rows)
 
 
 def plain_background(colour: Colour, *, height: int, width: int) -> Pixels:
-    """Return an area of one colour, RGB (height, width, 3)."""
-    return np.full((height, width, 3), colour, np.uint8)
+    """Return an area of one colour, RGB (height, width, 3), whose rows are one in memory."""
+    row = np.full((width, 3), colour, np.uint8)
+    return np.broadcast_to(row, (height, width, 3))
 
 
 def picture_background(picture: Pixels, *, height: int, width: int) -> Pixels:
@@ -104,7 +106,7 @@ def picture_background(picture: Pixels, *, height: int, width: int) -> Pixels:
     columns = min(picture.shape[1], max(1, round(width / scale)))
     top, left = (picture.shape[0] - rows) // 2, (picture.shape[1] - columns) // 2
     cropped = picture[top : top + rows, left : left + columns]
-    return resize(np.ascontiguousarray(cropped), height=height, width=width)
+    return resize(cropped, height=height, width=width)
 
 
 def blurred_background(pixels: Pixels, alpha: Pixels) -> Pixels:
@@ -118,6 +120,42 @@ def blurred_background(pixels: Pixels, alpha: Pixels) -> Pixels:
     total = cv2.GaussianBlur(weight, (0, 0), sigma)[..., None] + EPSILON
     blurred = cv2.GaussianBlur(small * weight[..., None], (0, 0), sigma) + EPSILON * far
     return resize(_to_uint8(blurred / total), height=height, width=width)
+
+
+def _foreground_strips(pixels: Pixels, alpha: Pixels) -> Iterator[tuple[slice, Pixels]]:
+    """Yield what `estimate_foreground` returns in strips, with the rows that each takes."""
+    estimator: _ForegroundEstimator | None = None
+    for top in range(0, len(alpha), TILE):
+        rows = slice(top, min(top + TILE, len(alpha)))
+        soft = (alpha[rows] > 0) & (alpha[rows] < OPAQUE)
+        strip = pixels[rows]
+        if soft.any():
+            estimator = estimator or _ForegroundEstimator(pixels, alpha)
+            strip = strip.copy()
+            for part, columns in _tiles(soft):
+                estimate = estimator.estimate(slice(top + part.start, top + part.stop), columns)
+                np.copyto(strip[part, columns], estimate, where=soft[part, columns][..., None])
+        yield rows, strip
+
+
+def _cut_out_strips(pixels: Pixels, alpha: Pixels) -> Iterator[Pixels]:
+    for rows, foreground in _foreground_strips(pixels, alpha):
+        share = alpha[rows]
+        if not share.any():
+            yield np.zeros((*share.shape, 4), np.uint8)
+            continue
+        rgba = cv2.merge([*cv2.split(foreground), share])
+        yield np.asarray(cv2.copyTo(rgba, share, np.zeros_like(rgba)))
+
+
+def _blended_strips(pixels: Pixels, alpha: Pixels, background: Pixels) -> Iterator[Pixels]:
+    for rows, foreground in _foreground_strips(pixels, alpha):
+        behind = np.ascontiguousarray(background[rows])
+        if not alpha[rows].any():
+            yield behind
+            continue
+        share = _to_share(alpha[rows])
+        yield np.asarray(cv2.blendLinear(foreground, behind, share, 1 - share), np.uint8)
 
 
 class _ForegroundEstimator:
@@ -249,15 +287,11 @@ def _to_share(alpha: Pixels) -> Floats:
 
 
 def _tiles(soft: NDArray[np.bool_]) -> Iterator[tuple[slice, slice]]:
-    """Yield tiles that together cover all soft pixels, each shrunk to its soft pixels."""
-    height, width = soft.shape
-    for top in range(0, height, TILE):
-        for left in range(0, width, TILE):
-            x, y, columns, rows = cv2.boundingRect(
-                soft[top : top + TILE, left : left + TILE].astype(np.uint8)
-            )
-            if rows:
-                yield slice(top + y, top + y + rows), slice(left + x, left + x + columns)
+    """Yield tiles that together cover the soft pixels of a strip, each shrunk to its own."""
+    for left in range(0, soft.shape[1], TILE):
+        x, y, columns, rows = cv2.boundingRect(soft[:, left : left + TILE].astype(np.uint8))
+        if rows:
+            yield slice(y, y + rows), slice(left + x, left + x + columns)
 
 
 def _to_uint8(values: Floats) -> Pixels:

@@ -17,6 +17,19 @@ HEIC_PACKAGE = "pillow-heif>=1.1"
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "GIF")
 """What Pillow may try. It knows dozens more, some of which start other programs (Ghostscript)."""
 
+_JPEG = frozenset({"JPEG", "MPO"})
+
+_PLAIN_DECODING_BYTES = 8
+"""Bytes per pixel for Pillow's pixels beside ours (4 and 3), or beside turned ones (4 and 4)."""
+
+_JPEG_BUFFERS = 0.5
+
+_DECODING_BYTES = {"PNG": 8.5, "BMP": 8.5, "GIF": 8.5, "TIFF": 12, "HEIF": 12, "AVIF": 16}
+"""Bytes per pixel, all formats measured by `benchmarks/memory.py`."""
+
+_MOST_DECODING_BYTES = 20
+"""Likewise: WebP, whose decoder holds three pictures."""
+
 _PARTS = {"TIFF": "pages", "MPO": "pictures", "HEIF": "pictures"}  # what others have are frames
 
 
@@ -44,6 +57,22 @@ def open_image(content: bytes) -> Image.Image:
             "HEIC, which needs a package that is not installed here; add it with "
             f'{sys.executable} -m pip install "{HEIC_PACKAGE}", then run the same command again'
         ) from error
+
+
+def decoding_bytes(image: Image.Image, *, whole: int) -> int:
+    """Return how many bytes of memory it takes at most to decode an opened image file to RGB.
+
+    Args:
+        image: Opened, and not decoded.
+        whole: Its number of pixels; it may be going to be decoded to fewer of them.
+    """
+    pixels = image.width * image.height
+    if image.format not in _JPEG:
+        return round(pixels * _DECODING_BYTES.get(image.format or "", _MOST_DECODING_BYTES))
+    # Of progressive files, all coefficients are there before the first pixel is.
+    coefficients = 2 * len(image.getbands()) * whole if image.info.get("progressive") else 0
+    buffers = round(_JPEG_BUFFERS * whole)
+    return buffers + max(pixels * _PLAIN_DECODING_BYTES, 4 * pixels + coefficients)
 
 
 def note_on_parts(image: Image.Image) -> str | None:

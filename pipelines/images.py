@@ -9,6 +9,7 @@ HEIC is read where the package of the extra `heic` is installed.
 import os
 import stat
 import warnings
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from pipelines.colours import to_rgb
-from pipelines.decoders import note_on_parts, open_image, pillow_errors
+from pipelines.decoders import decoding_bytes, note_on_parts, open_image, pillow_errors
 from pipelines.errors import MissingFileError, PhotoError
 from pipelines.file_kinds import is_unreadable_name
 from pipelines.png import encode_png
@@ -58,6 +59,9 @@ STRIDE = 16
 JPEG_QUALITY = 92
 WEBP_QUALITY = 90
 
+_MAX_JPEG_PROFILE = 65_519
+"""Bytes of a profile that one segment of a JPEG file holds."""
+
 _TO_OPENCV = {3: cv2.COLOR_RGB2BGR, 4: cv2.COLOR_RGBA2BGRA}
 _COLOUR = 3  # dimensions of an array of colours
 _SIDEWAYS = frozenset({5, 6, 7, 8})  # orientations of EXIF that exchange height and width
@@ -85,6 +89,69 @@ class Photo:
     width: int
     icc_profile: bytes | None = None
     note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What is known of a photo before it is decoded.
+
+    Attributes:
+        pixels: Of the whole photo.
+        long_side: Of the whole photo, in pixels.
+        decoded_pixels: Fewer than `pixels` if it is decoded reduced.
+        decoding_bytes: Of memory that decoding takes, the decoded photo included.
+    """
+
+    pixels: int
+    long_side: int
+    decoded_pixels: int
+    decoding_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strips:
+    """A picture that is not in memory as a whole.
+
+    Attributes:
+        height: Of the picture, in pixels.
+        width: Of the picture, in pixels.
+        channels: 1, grey; 3, RGB; or 4, RGBA.
+        rows: Its rows from top to bottom, (h, width) or (h, width, channels) uint8 each; they can
+            be drawn once.
+    """
+
+    height: int
+    width: int
+    channels: int
+    rows: Iterable[Pixels]
+
+    @classmethod
+    def of(cls, pixels: Pixels) -> "Strips":
+        """Take a picture that is in memory for one strip."""
+        height, width = pixels.shape[:2]
+        channels = pixels.shape[2] if pixels.ndim == _COLOUR else 1
+        return cls(height=height, width=width, channels=channels, rows=(pixels,))
+
+    def whole(self) -> Pixels:
+        """Put the strips together: (height, width) or (height, width, channels)."""
+        return self._joined(None)
+
+    def blue_first(self) -> Pixels:
+        """Put them together with red and blue exchanged, as OpenCV has it."""
+        return self._joined(_TO_OPENCV.get(self.channels))
+
+    def _joined(self, conversion: int | None) -> Pixels:
+        channels = () if self.channels == 1 else (self.channels,)
+        whole = np.empty((self.height, self.width, *channels), np.uint8)
+        top = 0
+        for strip in self.rows:
+            place = whole[top : top + len(strip)]
+            if conversion is None:
+                place[...] = strip
+            else:
+                cv2.cvtColor(strip, conversion, dst=place)
+            top += len(strip)
+        return whole
 
 
 def is_photo_path(path: Path) -> bool:
@@ -122,15 +189,28 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
-def count_pixels(content: bytes) -> int:
-    """Return how many pixels the bytes of an image file show, from its header alone.
+def read_header(content: bytes, *, reduced_to: int | None = None) -> Header:
+    """Return what the header of an image file says, without decoding anything.
+
+    Args:
+        content: The whole file.
+        reduced_to: As for `decode_photo`.
 
     Raises:
         PhotoError: The bytes are no image, or show over `MAX_PIXELS`.
     """
     with pillow_errors(content):
-        width, height = _open(content).size
-        return width * height
+        image = _open(content)
+        width, height = image.size
+        if reduced_to is not None:
+            image.draft(None, (reduced_to, reduced_to))
+        decoded = image.width * image.height
+        return Header(
+            pixels=width * height,
+            long_side=max(width, height),
+            decoded_pixels=decoded,
+            decoding_bytes=decoding_bytes(image, whole=width * height),
+        )
 
 
 def decode_photo(content: bytes, *, reduced_to: int | None = None) -> Photo:
@@ -217,29 +297,34 @@ def working_size(
     return height, width
 
 
-def encode(pixels: Pixels, image_format: ImageFormat, *, icc_profile: bytes | None = None) -> bytes:
-    """Encode grey (H, W), RGB (H, W, 3) or RGBA (H, W, 4) uint8 pixels.
+def encode(
+    picture: Pixels | Strips, image_format: ImageFormat, *, icc_profile: bytes | None = None
+) -> bytes:
+    """Encode a picture: grey (H, W), RGB (H, W, 3) or RGBA (H, W, 4) uint8 pixels, or strips.
 
     JPEG has no alpha channel. The profile is embedded in colour pictures.
 
     Raises:
         PhotoError: The format cannot hold that many pixels.
     """
-    height, width = pixels.shape[:2]
-    if max(height, width) > MAX_SIDE[image_format]:
+    strips = picture if isinstance(picture, Strips) else Strips.of(picture)
+    if max(strips.height, strips.width) > MAX_SIDE[image_format]:
         raise PhotoError(
-            f"{width} x {height} pixels do not fit into {image_format}, whose longest side is "
-            f"{MAX_SIDE[image_format]}"
+            f"{strips.width} x {strips.height} pixels do not fit into {image_format}, whose "
+            f"longest side is {MAX_SIDE[image_format]}"
         )
-    is_colour = pixels.ndim == _COLOUR
+    profile = None if strips.channels == 1 else icc_profile
     if image_format == "png":
-        return encode_png(pixels, icc_profile=icc_profile if is_colour else None)
-    if not is_colour:
-        return _encode_by_opencv(pixels, image_format)
-    if icc_profile is not None:
-        return _encode_with_profile(pixels, image_format, icc_profile)
-    blue_first = cv2.cvtColor(pixels, _TO_OPENCV[pixels.shape[2]])
-    return _encode_by_opencv(blue_first, image_format)  # type: ignore[arg-type]
+        return encode_png(
+            strips.rows,
+            height=strips.height,
+            width=strips.width,
+            channels=strips.channels,
+            icc_profile=profile,
+        )
+    if profile is not None and image_format == "jpg" and len(profile) > _MAX_JPEG_PROFILE:
+        return _encode_jpeg_by_pillow(strips.whole(), profile)
+    return _encode_by_opencv(strips.blue_first(), image_format, profile)
 
 
 def _can_be_halved(pixels: Pixels, *, height: int, width: int) -> bool:
@@ -273,23 +358,27 @@ def write_atomically(path: Path, content: bytes) -> None:
             temporary.unlink()
 
 
-def _encode_by_opencv(pixels: Pixels, image_format: ImageFormat) -> bytes:
+def _encode_by_opencv(
+    pixels: Pixels, image_format: ImageFormat, icc_profile: bytes | None
+) -> bytes:
     """Encode grey, or colours whose first channel is blue, as JPEG or WebP."""
-    parameters = {
+    quality = {
         "jpg": [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY],
         "webp": [cv2.IMWRITE_WEBP_QUALITY, WEBP_QUALITY],
     }[image_format]
-    done, encoded = cv2.imencode(f".{image_format}", pixels, parameters)
+    profiles = [] if icc_profile is None else [np.frombuffer(icc_profile, np.uint8)]
+    done, encoded = cv2.imencodeWithMetadata(
+        f".{image_format}", pixels, [cv2.IMAGE_METADATA_ICCP] * len(profiles), profiles, quality
+    )
     if not done:
         raise PhotoError(f"cannot be written as {image_format}")
     return encoded.tobytes()
 
 
-def _encode_with_profile(pixels: Pixels, image_format: ImageFormat, icc_profile: bytes) -> bytes:
-    """Encode colour pixels as JPEG or WebP through Pillow, because OpenCV drops profiles."""
+def _encode_jpeg_by_pillow(pixels: Pixels, icc_profile: bytes) -> bytes:
+    """Encode RGB with a profile that takes several segments, which OpenCV does not write."""
     buffer = BytesIO()
-    name, quality = {"jpg": ("jpeg", JPEG_QUALITY), "webp": ("webp", WEBP_QUALITY)}[image_format]
-    Image.fromarray(pixels).save(buffer, name, quality=quality, icc_profile=icc_profile)
+    Image.fromarray(pixels).save(buffer, "jpeg", quality=JPEG_QUALITY, icc_profile=icc_profile)
     return buffer.getvalue()
 
 

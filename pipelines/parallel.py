@@ -120,6 +120,16 @@ def available_memory() -> int:
     return MEMORY_LIMIT
 
 
+def worker_threads() -> int:
+    """Return how many tasks the process of the calling task works on at the same time."""
+    from distributed import get_worker
+
+    try:
+        return get_worker().state.nthreads
+    except ValueError:  # not a worker of Dask
+        return 1
+
+
 class SynchronousPool:
     """Runs every task in the calling thread, in order."""
 
@@ -203,6 +213,7 @@ def _local_threads(count: int) -> Iterator[DaskPool]:
     }
     with (
         dask.config.set(settings),
+        _quiet_about_tasks(),
         SpecCluster(
             scheduler={"cls": Scheduler, "options": node},
             workers={0: worker},
@@ -237,6 +248,18 @@ def _local_gpus(gpus: int, *, threads: int) -> Iterator[DaskPool]:
     ):
         client.run(ignore_interrupts)
         yield DaskPool(client, workers=gpus * threads)
+
+
+@contextmanager
+def _quiet_about_tasks() -> Iterator[None]:
+    """Keep Dask from logging what tasks raise, since it is raised to whoever asked for them."""
+    worker = logging.getLogger("distributed.worker")
+    level = worker.level
+    worker.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        worker.setLevel(level)
 
 
 @contextmanager

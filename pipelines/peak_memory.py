@@ -1,6 +1,5 @@
 """The most memory that is in use at once, by a network alone or by this process."""
 
-import ctypes
 import signal
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from pipelines.allocator import give_freed_memory_back
 from pipelines.contender import Contender
 from pipelines.errors import BanetError
 
@@ -104,7 +104,7 @@ def _peak_resident(build: BuildContender, threads: int) -> int | None:
     # Not ru_maxrss of getrusage: on Linux a new process inherits the peak of its parent there.
     before = _resident("VmRSS")
     contender = build()
-    _give_freed_memory_back()
+    give_freed_memory_back()  # what only building it took does not count
     if not _forget_peak_resident():
         return None
     _run(contender)
@@ -128,13 +128,6 @@ def _resident(kind: str) -> int | None:
         return None
     status = dict(line.split(":", 1) for line in lines)
     return int(status[kind].split()[0]) * 1024 if kind in status else None
-
-
-def _give_freed_memory_back() -> None:
-    """Let what only building the network took not count as taken."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def _run(contender: Contender) -> None:

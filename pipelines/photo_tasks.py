@@ -30,6 +30,7 @@ class TaskSettings:
         colour: Of the background, for the composite `color`.
         background: Picture and its hash, for the composite `image`.
         threads: That the network may use in each worker thread; None leaves torch's own choice.
+        max_memory: Bytes that a worker process may have in memory; None for no limit.
         batch_size: As for `engine_once`.
         fingerprint: For the ledger rows.
         watching: Whether photos may vanish; in a run that is not watching that is a failure.
@@ -51,6 +52,7 @@ class TaskSettings:
     colour: Colour | None
     background: tuple[Path, str] | None
     threads: int | None
+    max_memory: int | None
     fingerprint: str
     batch_size: int | None = None
     watching: bool = False

@@ -3,9 +3,10 @@
 import errno
 import hashlib
 import logging
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -27,15 +28,14 @@ from pipelines.devices import is_out_of_memory, precision_name
 from pipelines.engines import Engine, engine_once
 from pipelines.errors import BanetError, InputError, MissingFileError, PhotoError
 from pipelines.images import (
-    MAX_FILE_BYTES,
-    MAX_PIXELS,
     ImageFormat,
     Photo,
     Pixels,
-    count_pixels,
+    Strips,
     decode_photo,
     encode,
     read_bytes,
+    read_header,
     resize,
     write_atomically,
 )
@@ -49,9 +49,11 @@ from pipelines.inference import (
     to_alpha,
 )
 from pipelines.ledger import LedgerRow
-from pipelines.parallel import available_memory
+from pipelines.parallel import available_memory, worker_threads
 from pipelines.photo_files import COMPOSITES, MASKS, RESULT_EXTENSIONS
+from pipelines.photo_memory import memory_of_photo
 from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, Stage, TaskSettings
+from pipelines.process_memory import ProcessMemory
 from pipelines.refinement import GUIDE_SIDE, refined_mask
 
 EMPTY_BELOW = 0.001
@@ -68,10 +70,9 @@ Against whole decoding, masks of 12-megapixel photos differ by 0.05 to 0.6 grey 
 with half of this it would be twice that, and decoding and resizing took a quarter less time.
 """
 
-BYTES_PER_PIXEL = 20
-"""Bytes of memory that a photo needs at its peak, when it is composed; 13 to 15 were measured."""
-
 _NO_MORE_WRITING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+_measuring = threading.Lock()
 
 logger = logging.getLogger(__name__)
 
@@ -82,17 +83,33 @@ class StageClock:
 
     seconds: dict[Stage, float] = field(default_factory=lambda: defaultdict(float))
     waits: dict[Stage, float] = field(default_factory=lambda: defaultdict(float))
+    _busy: float = 0.0
+    _wall: float = 0.0
 
     @contextmanager
     def __call__(self, stage: Stage) -> Iterator[None]:
-        """Count the time of a `with` block towards `stage`."""
-        started, started_cpu = time.perf_counter(), time.thread_time()
+        """Count the time of a `with` block towards `stage`, less that of blocks within it."""
+        started, started_busy = time.perf_counter(), time.thread_time()
+        wall_before, busy_before = self._wall, self._busy
         try:
             yield
         finally:
-            busy = time.thread_time() - started_cpu
-            self.seconds[stage] += busy
-            self.waits[stage] += max(0.0, time.perf_counter() - started - busy)
+            wall, busy = time.perf_counter() - started, time.thread_time() - started_busy
+            own_wall = wall - (self._wall - wall_before)
+            own_busy = busy - (self._busy - busy_before)
+            self.seconds[stage] += own_busy
+            self.waits[stage] += max(0.0, own_wall - own_busy)
+            self._wall, self._busy = wall_before + wall, busy_before + busy
+
+    def each(self, stage: Stage, strips: Iterable[Pixels]) -> Iterator[Pixels]:
+        """Count the time that it takes to draw strips towards `stage`."""
+        iterator = iter(strips)
+        while True:
+            with self(stage):
+                strip = next(iterator, None)
+            if strip is None:
+                return
+            yield strip
 
 
 def open_engine(settings: TaskSettings) -> Engine:
@@ -113,18 +130,35 @@ def open_engine(settings: TaskSettings) -> Engine:
     )
 
 
-@lru_cache(maxsize=1)
-def memory_budgets() -> tuple[Budget, Budget]:
-    """Return what the photos of this process may share: bytes of files, and pixels in work.
+def process_memory(settings: TaskSettings) -> ProcessMemory:
+    """Return what the photos of this worker process share.
 
-    Together they fill about half of the memory. What the largest photo needs there always is, so
-    that on a small machine such photos are done one at a time.
+    Without `--max-memory` that is half of the memory. What a photo needs there always is, so that
+    on a small machine large photos are done one at a time.
+
+    Raises:
+        BanetError: The weights, the device or the background are not to be had here.
+        ConfigError: What `--max-memory` allows does not suffice.
     """
-    memory = available_memory()
-    return (
-        Budget(max(MAX_FILE_BYTES, memory // 10)),
-        Budget(max(MAX_PIXELS, memory * 2 // 5 // BYTES_PER_PIXEL)),
-    )
+    with _measuring:  # alone, before this process has any photo in work
+        return _process_memory(settings)
+
+
+@lru_cache(maxsize=1)
+def _process_memory(settings: TaskSettings) -> ProcessMemory:
+    if settings.max_memory is None:
+        return ProcessMemory(Budget(available_memory() // 2))
+    engine = open_engine(settings)
+    if settings.background is not None:
+        load_background(*settings.background)
+    blank = np.zeros((settings.size, settings.size, 3), np.uint8)
+
+    def compute() -> None:
+        if settings.threads is not None:
+            limit_threads(settings.threads)
+        engine(blank)
+
+    return ProcessMemory.limited(settings.max_memory, threads=worker_threads(), work=compute)
 
 
 def probe_worker(settings: TaskSettings) -> tuple[str, str]:
@@ -132,10 +166,12 @@ def probe_worker(settings: TaskSettings) -> tuple[str, str]:
 
     Raises:
         BanetError: The weights, the device or the background are not to be had there.
+        ConfigError: What `--max-memory` allows does not suffice there.
     """
     engine = open_engine(settings)
     if settings.background is not None:
         load_background(*settings.background)
+    process_memory(settings)
     return str(engine.device), precision_name(engine.dtype)
 
 
@@ -198,7 +234,7 @@ class _PhotoWorker:
         self.clock = StageClock()
         self._settings = settings
         self._engine = engine
-        self._file_bytes, self._pixels = memory_budgets()
+        self._memory = process_memory(settings)
 
     def segment_file(self, photo: PhotoTask) -> LedgerRow:
         """Segment one photo; the row has the hash of `photo.known` only if that row still holds.
@@ -215,36 +251,51 @@ class _PhotoWorker:
             fingerprint=self._settings.fingerprint,
         )
         try:
-            row, size = _examine(row, self._settings.root / photo.source)
-            with self._file_bytes.taken(size):
-                row, content = self._read(row)
-                if photo.known is not None and photo.known.sha256 == row.sha256:
-                    return replace(photo.known, mtime_ns=row.mtime_ns)
-                with self._pixels.taken(count_pixels(content)):
-                    row = self._segment_content(row, content, photo.stem)
-        except PhotoError as error:
-            if self._settings.watching and isinstance(error, MissingFileError):
-                raise
-            row = replace(row, error=str(error))
-        except BanetError:
-            raise
-        except torch.OutOfMemoryError:  # of a GPU, where all photos take as much
-            row = replace(
-                row,
-                error=f"not enough memory on {self._engine.device}, even for one photo at a time; "
-                "end what else uses it, or take a smaller --size",
-            )
-        except OSError as error:
-            _stop_if_nothing_can_be_written(error, self._settings.out)
-            row = replace(row, error=f"cannot be written: {error.strerror or error}")
-        except Exception as error:  # one photo must never end the run
-            if is_out_of_memory(error):
-                row = replace(row, error="not enough memory for a photo of this size")
-            else:
-                logger.exception("%s: unexpected error", photo.source)
-                row = replace(row, error=f"unexpected {type(error).__name__}: {error}")
+            row, needed = _examine(row, self._settings.root / photo.source)
+            is_done = False
+            while not is_done:
+                with self._memory.taken(needed) as share:
+                    row, content = self._read(row)
+                    if photo.known is not None and photo.known.sha256 == row.sha256:
+                        return replace(photo.known, mtime_ns=row.mtime_ns)
+                    header = read_header(content, reduced_to=self._least_side())
+                    needed = len(content) + memory_of_photo(header, self._settings)
+                    # Where there is not enough at once, the file is read again once there is.
+                    is_done = self._memory.grow(share, needed)
+                    if is_done:
+                        row = self._segment_content(row, content, photo.stem)
+                    del content
+        except Exception as error:  # noqa: BLE001 # one photo must never end the run
+            row = replace(row, error=self._reason(error, photo))
         self._remove_outdated(row, photo.stem)
         return replace(row, seconds=round(time.perf_counter() - started, 4))
+
+    def _reason(self, error: Exception, photo: PhotoTask) -> str:
+        """Return why a photo failed, for its row.
+
+        Raises:
+            MissingFileError: It is gone, and photos are being watched.
+            BanetError: No photo can be segmented, or nothing written, any more.
+        """
+        match error:
+            case MissingFileError() if self._settings.watching:
+                raise error
+            case PhotoError():
+                return str(error)
+            case BanetError():
+                raise error
+            case torch.OutOfMemoryError():  # of a GPU, where all photos take as much
+                return (
+                    f"not enough memory on {self._engine.device}, even for one photo at a time; "
+                    "end what else uses it, or take a smaller --size"
+                )
+            case OSError():
+                _stop_if_nothing_can_be_written(error, self._settings.out)
+                return f"cannot be written: {error.strerror or error}"
+        if is_out_of_memory(error):
+            return "not enough memory for a photo of this size"
+        logger.error("%s: unexpected error", photo.source, exc_info=error)
+        return f"unexpected {type(error).__name__}: {error}"
 
     def _read(self, row: LedgerRow) -> tuple[LedgerRow, bytes]:
         with self.clock("read"):
@@ -260,20 +311,25 @@ class _PhotoWorker:
         share = coverage(probability, threshold=settings.threshold)
         is_empty = share < EMPTY_BELOW
         mask = self._full_mask(probability, photo, is_empty=is_empty)
-        mask_path = f"{MASKS}/{stem}.png"
-        composite_path = self._write_composite(photo, mask, stem, is_empty=is_empty)
-        self._write(mask_path, mask, "png")
-        return replace(
+        row = replace(
             row,
             status="empty" if is_empty else "ok",
-            mask=mask_path,
-            composite=composite_path,
+            mask=f"{MASKS}/{stem}.png",
             width=photo.width,
             height=photo.height,
             coverage=round(share, 6),
             confidence=round(confidence(probability), 6),
             note=photo.note,
         )
+        if settings.composite != "none" and not is_empty:
+            row = replace(row, composite=f"{COMPOSITES}/{stem}.{settings.composite_format}")
+        composite, icc_profile = self._composite(row, photo, mask), photo.icc_profile
+        del photo  # the composite holds on to it only for as long as it needs it
+        if composite is not None and row.composite is not None:
+            self._write(row.composite, composite, settings.composite_format, icc_profile)
+        del composite
+        self._write(f"{MASKS}/{stem}.png", mask, "png")
+        return row
 
     def _least_side(self) -> int | None:
         """Return how many pixels the shorter side of a photo needs; None if all of them count.
@@ -307,23 +363,16 @@ class _PhotoWorker:
                 probability, height=height, width=width, threshold=settings.threshold
             )
 
-    def _write_composite(
-        self, photo: Photo, mask: Pixels, stem: str, *, is_empty: bool
-    ) -> str | None:
-        """Write the composite, if there is to be one, and return its path below the output."""
-        settings = self._settings
-        if settings.composite == "none":
+    def _composite(self, row: LedgerRow, photo: Photo, mask: Pixels) -> Strips | None:
+        """Return the composite, which is made while it is encoded; None if there is to be none."""
+        if row.composite is None:
             return None
-        if is_empty:
-            return None
-        path = f"{COMPOSITES}/{stem}.{settings.composite_format}"
         with self.clock("composite"):
-            if settings.composite == "transparent":
+            if self._settings.composite == "transparent":
                 picture = cut_out(photo.pixels, mask)
             else:
                 picture = put_before(photo.pixels, mask, self._background(photo, mask))
-        self._write(path, picture, settings.composite_format, photo.icc_profile)
-        return path
+        return replace(picture, rows=self.clock.each("composite", picture.rows))
 
     def _remove_outdated(self, row: LedgerRow, stem: str) -> None:
         """Delete what earlier runs made of a photo that failed now, or shows nobody any more.
@@ -352,12 +401,12 @@ class _PhotoWorker:
     def _write(
         self,
         path: str,
-        pixels: Pixels,
+        picture: Pixels | Strips,
         image_format: ImageFormat,
         icc_profile: bytes | None = None,
     ) -> None:
         with self.clock("encode"):
-            encoded = encode(pixels, image_format, icc_profile=icc_profile)
+            encoded = encode(picture, image_format, icc_profile=icc_profile)
         with self.clock("write"):
             target = self._settings.out / path
             target.parent.mkdir(parents=True, exist_ok=True)

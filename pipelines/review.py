@@ -181,7 +181,7 @@ def side_by_side(photo: Pixels, mask: Pixels, caption: str) -> Pixels:
     """
     height, width = fitted_size(height=photo.shape[0], width=photo.shape[1], long_side=LONG_SIDE)
     photo, mask = (resize(each, height=height, width=width) for each in (photo, mask))
-    cut_out = put_before(photo, mask, checkerboard(height=height, width=width))
+    cut_out = put_before(photo, mask, checkerboard(height=height, width=width)).whole()
     parts = (photo, np.repeat(mask[..., None], 3, axis=2), cut_out)
     sheet = Image.new("RGB", (3 * width + 4 * GAP, height + 2 * GAP + CAPTION), PAPER)
     for number, part in enumerate(parts):

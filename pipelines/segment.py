@@ -127,6 +127,7 @@ def _task_settings(
         colour=_colour(options),
         background=_background(options),
         threads=None,
+        max_memory=options.max_memory,
         fingerprint="",
         batch_size=options.batch_size,
         watching=options.watch,

@@ -42,6 +42,9 @@ class SegmentOptions:
             where that is fastest, and on a GPU for as many as its memory holds.
         precision: `auto` takes half precision where the device is built for it.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        max_memory: Bytes that the process may have in memory at any time, network and all; on a
+            cluster, each worker process. A photo that cannot be done with so little fails. None
+            lets the photos in work take half of the machine's memory.
         max_failures: Stop the run when more photos than this fail; None goes on to the end.
         force: Segment again what earlier runs have done.
         dry_run: Find out what there is to do, and do nothing.
@@ -73,6 +76,7 @@ class SegmentOptions:
     batch_size: int | None = None
     precision: Precision = "auto"
     device: str = "auto"
+    max_memory: int | None = None
     max_failures: int | None = None
     force: bool = False
     dry_run: bool = False
@@ -138,6 +142,8 @@ class SegmentOptions:
             mistakes.append(f"--stable-seconds {self.stable_seconds}: use a positive number")
         if self.max_failures is not None and self.max_failures < 0:
             mistakes.append(f"--max-failures {self.max_failures}: use 0 or a positive number")
+        if self.max_memory is not None and self.max_memory <= 0:
+            mistakes.append(f"--max-memory {self.max_memory}: use a positive amount, such as 2G")
         if self.workers is not None and self.workers < 0:
             mistakes.append(f"--workers {self.workers}: use 0 for none or a positive number")
         return mistakes

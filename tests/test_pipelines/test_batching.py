@@ -336,7 +336,7 @@ class TestRuns:
         self, run: Run, photos: Path, write_photo: Callable[..., Path]
     ) -> None:
         class Interrupted:
-            def start(self, _description: str, _total: int | None) -> None:
+            def start(self, *_stage: object) -> None:
                 """Begin."""
 
             def advance(self, steps: int = 1, status: str = "") -> None:

@@ -43,3 +43,13 @@ def test_who_asks_for_more_than_there_is_works_alone() -> None:
     thread.join()
 
     assert entered.is_set()
+
+
+def test_a_share_grows_only_if_it_need_not_wait() -> None:
+    budget = Budget(10)
+    with budget.taken(2) as one, budget.taken(3):
+        assert one.grow(7)
+        assert budget.held == 10
+        assert not one.grow(8)
+        assert one.grow(5)  # it is that large
+    assert budget.held == 0

@@ -8,6 +8,7 @@ from icc_profiles import cmyk_profile, linear_grey_profile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from pipelines.colours import to_rgb
 from pipelines.images import decode_photo
 
 CYAN = (255, 0, 0, 0)
@@ -90,3 +91,25 @@ def test_a_profile_of_rgb_is_kept(mode: str) -> None:
 
     assert photo.icc_profile == profile
     assert photo.note is None
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+@pytest.mark.parametrize("step", [1, 3 * 37, 10**9])
+def test_photos_converted_in_strips_are_those_converted_as_a_whole(
+    mode: str, step: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (20, 37, 4), np.uint8)
+    rgba = Image.fromarray(values)
+    if mode == "I;16":
+        image, expected = Image.fromarray(values.view(np.uint16)[..., 0]), values[..., 1]
+        whole = np.repeat(expected[..., None], 3, axis=2)
+    else:
+        image = rgba.convert("RGB" if mode == "CMYK" else mode).convert(mode)
+        flat = Image.new("RGB", image.size, "white")
+        flat.paste(image.convert("RGB"), mask=image.convert("RGBA"))
+        whole = np.asarray(flat)
+    monkeypatch.setattr("pipelines.colours.STRIP_PIXELS", step)
+
+    pixels, _, _ = to_rgb(image)
+
+    assert np.array_equal(pixels, whole)

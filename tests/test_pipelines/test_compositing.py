@@ -12,6 +12,7 @@ from pipelines.compositing import (
     plain_background,
     put_before,
 )
+from pipelines.images import ImageFormat, encode
 
 Pixels = NDArray[np.uint8]
 
@@ -54,7 +55,7 @@ def test_the_halo_of_the_old_background_is_at_least_halved(scene: Scene) -> None
 
 
 def test_what_is_surely_person_keeps_its_exact_colours(scene: Scene) -> None:
-    rgba = cut_out(scene.photo, scene.alpha)
+    rgba = cut_out(scene.photo, scene.alpha).whole()
 
     solid = scene.alpha == 255
     assert np.array_equal(rgba[solid][:, :3], scene.photo[solid])
@@ -62,7 +63,7 @@ def test_what_is_surely_person_keeps_its_exact_colours(scene: Scene) -> None:
 
 
 def test_what_is_fully_transparent_is_black(scene: Scene) -> None:
-    rgba = cut_out(scene.photo, scene.alpha)
+    rgba = cut_out(scene.photo, scene.alpha).whole()
 
     assert not rgba[scene.alpha == 0].any()
 
@@ -71,7 +72,7 @@ def test_before_another_background_both_are_pure_away_from_the_edge(scene: Scene
     height, width = scene.alpha.shape
     white = plain_background((255, 255, 255), height=height, width=width)
 
-    blended = put_before(scene.photo, scene.alpha, white)
+    blended = put_before(scene.photo, scene.alpha, white).whole()
 
     assert (blended[scene.alpha == 0] == 255).all()
     assert np.array_equal(blended[scene.alpha == 255], scene.photo[scene.alpha == 255])
@@ -92,9 +93,9 @@ def test_slivers_are_composited(shape: tuple[int, int]) -> None:
     photo = np.full((*shape, 3), 77, np.uint8)
     alpha = np.linspace(0, 255, photo[..., 0].size).astype(np.uint8).reshape(shape)
 
-    assert cut_out(photo, alpha).shape == (*shape, 4)
+    assert cut_out(photo, alpha).whole().shape == (*shape, 4)
     background = blurred_background(photo, alpha)
-    assert put_before(photo, alpha, background).shape == photo.shape
+    assert put_before(photo, alpha, background).whole().shape == photo.shape
 
 
 def test_a_blurred_background_is_not_tinged_by_the_person() -> None:
@@ -145,3 +146,35 @@ def test_colours_are_read_by_name_and_number() -> None:
         parse_colour("beach.jpg")
     with pytest.raises(ValueError, match="from 0 to 255"):
         parse_colour("rgb(300,0,0)")
+
+
+def test_pictures_composed_in_strips_are_those_composed_as_a_whole(scene: Scene) -> None:
+    height, width = scene.alpha.shape
+    foreground = estimate_foreground(scene.photo, scene.alpha)
+    background = blurred_background(scene.photo, scene.alpha)
+    share = scene.alpha.astype(np.float32) / np.float32(255)
+
+    rgba = np.dstack((foreground, scene.alpha)) * (scene.alpha[..., None] > 0)
+    assert np.array_equal(cut_out(scene.photo, scene.alpha).whole(), rgba)
+
+    blended = cv2.blendLinear(foreground, background, share, 1 - share)
+    picture = put_before(scene.photo, scene.alpha, background)
+    assert (picture.height, picture.width) == (height, width)
+    assert np.array_equal(picture.whole(), blended)
+
+
+@pytest.mark.parametrize("image_format", ["png", "webp"])
+def test_strips_are_encoded_as_the_whole_picture_is(
+    scene: Scene, image_format: ImageFormat
+) -> None:
+    whole = cut_out(scene.photo, scene.alpha).whole()
+
+    files = (encode(each, image_format) for each in (cut_out(scene.photo, scene.alpha), whole))
+
+    one, other = (
+        cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED) for file in files
+    )
+    assert one.shape == whole.shape
+    assert np.array_equal(one, other)
+    if image_format == "png":
+        assert np.array_equal(cv2.cvtColor(one, cv2.COLOR_BGRA2RGBA), whole)

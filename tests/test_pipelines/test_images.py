@@ -11,13 +11,13 @@ from PIL import Image, ImageCms
 from pipelines.errors import PhotoError
 from pipelines.images import (
     MAX_FILE_BYTES,
-    count_pixels,
     decode_mask,
     decode_photo,
     encode,
     fitted_size,
     is_photo_path,
     read_bytes,
+    read_header,
     resize,
     write_atomically,
 )
@@ -228,10 +228,22 @@ def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
         read_bytes(tmp_path / "vast.tif")
 
 
-def test_pixels_are_counted_without_decoding() -> None:
-    assert count_pixels(encoded(Image.new("RGB", (300, 200)), "PNG")[:-100]) == 60_000
+def test_headers_are_read_without_decoding() -> None:
+    header = read_header(encoded(Image.new("RGB", (300, 200)), "PNG")[:-100])
+    assert (header.pixels, header.decoded_pixels, header.long_side) == (60_000, 60_000, 300)
     with pytest.raises(PhotoError, match="not an image"):
-        count_pixels(b"no image")
+        read_header(b"no image")
+
+
+@pytest.mark.parametrize(("progressive", "least"), [(False, 0), (True, 2 * 3 * 480_000)])
+def test_headers_tell_what_reduced_decoding_takes(*, progressive: bool, least: int) -> None:
+    image = Image.new("RGB", (800, 600))
+    content = encoded(image, "JPEG", progressive=progressive, subsampling=0)
+
+    header = read_header(content, reduced_to=150)
+
+    assert (header.pixels, header.decoded_pixels) == (480_000, 200 * 150)
+    assert least < header.decoding_bytes < least + 500_000
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:

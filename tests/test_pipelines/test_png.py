@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from pipelines.png import STRIP_BYTES, encode_png
+from pipelines.images import Strips, encode
+from pipelines.png import STRIP_BYTES
 
 
 def random_pixels(shape: tuple[int, ...]) -> np.ndarray:
@@ -29,7 +30,7 @@ def random_pixels(shape: tuple[int, ...]) -> np.ndarray:
 )
 def test_two_other_programs_read_what_was_written(shape: tuple[int, ...]) -> None:
     pixels = random_pixels(shape)
-    content = encode_png(pixels)
+    content = encode(pixels, "png")
 
     with Image.open(BytesIO(content)) as image:
         image.verify()
@@ -46,14 +47,14 @@ def test_two_other_programs_read_what_was_written(shape: tuple[int, ...]) -> Non
 def test_pixels_need_not_lie_side_by_side_in_memory() -> None:
     pixels = random_pixels((20, 30, 3))[::2, ::3]
 
-    with Image.open(BytesIO(encode_png(pixels))) as image:
+    with Image.open(BytesIO(encode(pixels, "png"))) as image:
         np.testing.assert_array_equal(np.asarray(image), pixels)
 
 
 def test_profile_is_kept() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
-    with Image.open(BytesIO(encode_png(random_pixels((4, 5, 3)), icc_profile=profile))) as image:
+    with Image.open(BytesIO(encode(random_pixels((4, 5, 3)), "png", icc_profile=profile))) as image:
         assert image.info["icc_profile"] == profile
 
 
@@ -61,4 +62,14 @@ def test_flat_masks_are_small() -> None:
     mask = np.zeros((1000, 1000), np.uint8)
     cv2.circle(mask, (500, 500), 300, 255, thickness=-1, lineType=cv2.LINE_AA)
 
-    assert len(encode_png(mask)) < mask.size / 50
+    assert len(encode(mask, "png")) < mask.size / 50
+
+
+def test_strips_give_the_picture() -> None:
+    pixels = random_pixels((100, 30, 4))
+    rows = iter([pixels[:1], pixels[1:60], pixels[60:]])
+
+    content = encode(Strips(height=100, width=30, channels=4, rows=rows), "png")
+
+    with Image.open(BytesIO(content)) as image:
+        np.testing.assert_array_equal(np.asarray(image), pixels)

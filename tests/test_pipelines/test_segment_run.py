@@ -311,6 +311,7 @@ def test_photos_that_are_large_together_are_done_one_by_one(
 ) -> None:
     from pipelines import photo_worker
     from pipelines.budget import Budget
+    from pipelines.process_memory import ProcessMemory
 
     at_once, highest = 0, 0
 
@@ -325,8 +326,10 @@ def test_photos_that_are_large_together_are_done_one_by_one(
 
     segment_content = photo_worker._PhotoWorker._segment_content
     monkeypatch.setattr(photo_worker._PhotoWorker, "_segment_content", count)
-    budgets = Budget(10**9), Budget(60 * 40)
-    monkeypatch.setattr(photo_worker, "memory_budgets", lambda: budgets)
+    for total, expected in ((1, 1), (10**9, 2)):
+        highest = 0
+        memory = ProcessMemory(Budget(total))
+        monkeypatch.setattr(photo_worker, "process_memory", lambda _settings, it=memory: it)
 
-    assert run(photos, workers=4).ok == 5
-    assert highest == 1
+        assert run(photos, workers=2, force=True).ok == 5
+        assert highest == expected

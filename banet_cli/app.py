@@ -19,10 +19,9 @@ from banet_cli.commands.init import init
 from banet_cli.commands.prepare import prepare
 from banet_cli.commands.segment import segment
 from banet_cli.commands.train import train
-from banet_cli.console import open_stderr
 from banet_cli.failures import TerminationError, report_failure
 from banet_cli.guard import foreign_package_message
-from banet_cli.logs import configure_logging, release_logging
+from banet_cli.logs import configure_logging, open_stderr, release_logging
 
 COMMANDS = (segment, prepare, train, evaluate, benchmark, export, init, info)
 ENVIRONMENT_PREFIX = "BANET"
@@ -35,7 +34,11 @@ SETTINGS_HINT = (
 logger = logging.getLogger(__name__)
 
 app = typer.Typer(
-    name="banet", add_completion=False, context_settings={"help_option_names": ["-h", "--help"]}
+    name="banet",
+    add_completion=False,
+    # Plain help: the panels that rich draws take longer than all else that `--help` does.
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in COMMANDS:
     reads_settings = "config" in command.__annotations__

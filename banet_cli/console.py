@@ -3,23 +3,19 @@
 import json as json_module
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
 import typer
-from rich.console import Console as RichConsole
+from rich.console import RenderableType
 
-from banet_cli.logs import configure_logging
+from banet_cli.logs import configure_logging, open_stderr
 from banet_cli.options import LogFormat
 from banet_cli.progress import LiveProgress, PlainProgress
 from banet_cli.tables import summary_tables
 
 logger = logging.getLogger(__name__)
-
-
-PLAIN_WIDTH = 200
-"""Columns where no terminal sets a width: log files should not break paths."""
 
 
 class Summary(Protocol):
@@ -31,12 +27,6 @@ class Summary(Protocol):
 
     def as_json(self) -> dict[str, object]:
         """The summary as `--json` prints it."""
-
-
-def open_stderr() -> RichConsole:
-    """Return standard error, with colours and live bars only on a terminal."""
-    stderr = RichConsole(stderr=True)
-    return stderr if stderr.is_terminal else RichConsole(stderr=True, width=PLAIN_WIDTH)
 
 
 class Console:
@@ -59,30 +49,42 @@ class Console:
     @contextmanager
     def progress(self) -> Iterator[LiveProgress | PlainProgress]:
         """Open the display of progress, and close it whatever happens."""
-        is_live = self._stderr.is_terminal and self._log_format == "text" and not self._quiet
+        is_live = (
+            self._stderr.is_terminal
+            and not self._stderr.is_dumb_terminal
+            and self._log_format == "text"
+            and not self._quiet
+        )
         display = LiveProgress(self._stderr) if is_live else PlainProgress()
         try:
             yield display
         finally:
             display.close()
 
-    def finish(self, summary: Summary) -> None:
+    def finish(self, summary: Summary, *, report: Iterable[RenderableType] | None = None) -> None:
         """Show a summary and end the command with its exit code.
+
+        Args:
+            summary: Of the run.
+            report: What people read of it; by default tables of all but the versions.
 
         Raises:
             typer.Exit: Always.
         """
-        self.show(summary.as_json(), hidden_from_people=frozenset({"versions"}))
+        content = summary.as_json()
+        if report is None:
+            report = summary_tables(content, hidden=frozenset({"versions"}))
+        self.show(content, report=report)
         raise typer.Exit(summary.exit_code)
 
     def show(
-        self, summary: dict[str, object], *, hidden_from_people: frozenset[str] = frozenset()
+        self, summary: dict[str, object], *, report: Iterable[RenderableType] | None = None
     ) -> None:
-        """Show a summary in the form that was asked for; tables leave out the hidden keys."""
+        """Show a summary in the form that was asked for; people read the report, or tables."""
         if self._json:
             sys.stdout.write(json_module.dumps(summary) + "\n")
         elif self._log_format == "json":
             logger.info("finished", extra={"summary": summary})
         elif not self._quiet:
-            for table in summary_tables(summary, hidden=hidden_from_people):
-                self._stderr.print(table)
+            for part in summary_tables(summary) if report is None else report:
+                self._stderr.print(part)

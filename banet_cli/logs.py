@@ -9,7 +9,20 @@ from rich.text import Text
 
 from banet_cli.options import LogFormat
 
+STRUCTURED = ("progress", "summary")
+"""What records may carry besides a message, for machines."""
+
 OWN_LOGGERS = ("banet_cli", "models", "pipelines")
+
+
+PLAIN_WIDTH = 200
+"""Columns where no terminal sets a width: log files should not break paths."""
+
+
+def open_stderr() -> RichConsole:
+    """Return standard error, with colours and live bars only on a terminal."""
+    stderr = RichConsole(stderr=True)
+    return stderr if stderr.is_terminal else RichConsole(stderr=True, width=PLAIN_WIDTH)
 
 
 def configure_logging(
@@ -83,6 +96,7 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        if summary := getattr(record, "summary", None):
-            fields["summary"] = summary
+        for name in STRUCTURED:
+            if content := getattr(record, name, None):
+                fields[name] = content
         return json.dumps(fields)

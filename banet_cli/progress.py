@@ -1,64 +1,123 @@
-"""Progress of a run: a live bar on a terminal, a plain line now and then elsewhere."""
+"""Progress of a run: a live display on a terminal, a plain line now and then elsewhere."""
 
 import logging
-from datetime import timedelta
+from collections.abc import Iterator
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from rich.console import Console as RichConsole
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.console import ConsoleOptions, RenderableType, RenderResult
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
-PLAIN_INTERVAL_SECONDS = 10
+from banet_cli.durations import duration
+from banet_cli.snapshot import Snapshot, StageCounter
+
+if TYPE_CHECKING:  # the guard looks before anything is imported from there
+    from pipelines.progress import ReadFigures
+
+REFRESHES_PER_SECOND = 4
+"""Often enough to look alive, seldom enough for a slow line."""
+
+PLAIN_INTERVAL_SECONDS = 30
 
 PLAIN_LINES = 20
 """Between two lines passes at least one in so many parts of the time so far: the log of a night
 stays readable."""
 
+MOST_COLUMNS = 100
+"""Of a display; what is wider is hard to read."""
+
+LEAST_BAR = 6
+"""Columns; a shorter bar says nothing."""
+
+SEPARATOR = ", "
+
 logger = logging.getLogger(__name__)
 
 
 class LiveProgress:
-    """Draws a bar per stage."""
+    """Draws a bar per stage, and below that of the present one what else there is to say."""
 
     def __init__(self, stderr: RichConsole) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[status]}", markup=False),
-            console=stderr,
-        )
-        self._task: TaskID | None = None
+        self._stderr = stderr
+        self._live: Live | None = None
+        self._stage: StageCounter | None = None
+        self._is_finished = False
 
-    def start(self, description: str, total: int | None) -> None:
-        """Draw a new bar."""
-        self._progress.start()
-        self._task = self._progress.add_task(description, total=total, status="")
+    def start(
+        self, description: str, total: int | None, figures: "ReadFigures | None" = None
+    ) -> None:
+        """Draw a new bar, below what is there."""
+        self.close()
+        self._stage = StageCounter(description, total, figures)
+        self._is_finished = False
+        self._live = Live(
+            console=self._stderr,
+            get_renderable=self._draw,
+            refresh_per_second=REFRESHES_PER_SECOND,
+        )
+        self._live.start(refresh=True)
 
     def advance(self, steps: int = 1, status: str = "") -> None:
-        """Move the bar; an empty status leaves the last one standing."""
-        if self._task is None:
-            return
-        self._progress.advance(self._task, steps)
-        if status:
-            self._progress.update(self._task, status=status)
+        """Move the bar at its next turn; an empty status leaves the last one standing."""
+        if self._stage is not None:
+            self._stage.advance(steps, status)
 
     def finish(self) -> None:
-        """Leave the bar as it is; the next stage draws its own below."""
-        self._task = None
+        """Leave the bar as it is."""
+        self._is_finished = True
+        self.close()
 
     def close(self) -> None:
-        """Give the terminal back."""
-        self._progress.stop()
+        """Give the terminal back, with what was drawn last."""
+        if self._live is not None:
+            self._live.stop()
+        self._live = self._stage = None
+
+    def _draw(self) -> RenderableType:
+        if self._stage is None:
+            return ""
+        return _Display(self._stage.look(), is_finished=self._is_finished)
+
+
+class _Display:
+    """A bar with its count, and the parts of a snapshot in as many lines as they need."""
+
+    def __init__(self, snapshot: Snapshot, *, is_finished: bool) -> None:
+        self._snapshot = snapshot
+        self._is_finished = is_finished
+
+    def __rich_console__(self, console: RichConsole, options: ConsoleOptions) -> RenderResult:
+        width = min(options.max_width, MOST_COLUMNS)
+        yield self._bar_line(width)
+        if not self._is_finished:
+            yield from _lines(self._snapshot.parts(), width)
+
+    def _bar_line(self, width: int) -> RenderableType:
+        snapshot = self._snapshot
+        name = Text(snapshot.description, style="bold")
+        count = Text(f"{snapshot.count}{SEPARATOR}{duration(snapshot.seconds)}")
+        # Room for what the count may grow to, so that the bar keeps its length.
+        room = len(f"{snapshot.total or 0:,}") * 2 + len(" of , 100%, 59 min 59 s")
+        bar_width = width - name.cell_len - room - 2
+        if not snapshot.total or bar_width < LEAST_BAR:
+            line = Text.assemble(name, " ", count)
+            line.truncate(width, overflow="ellipsis")
+            return line
+        line_with_bar = Table.grid(padding=(0, 1))
+        bar = ProgressBar(
+            snapshot.total,
+            snapshot.done,
+            width=bar_width,
+            style="bright_black",
+            complete_style="cyan",
+            finished_style="green",
+        )
+        line_with_bar.add_row(name, bar, count)
+        return line_with_bar
 
 
 class PlainProgress:
@@ -70,43 +129,55 @@ class PlainProgress:
 
     def __init__(self, *, interval: float = PLAIN_INTERVAL_SECONDS) -> None:
         self._interval = interval
-        self._description = ""
-        self._total: int | None = None
-        self._done = 0
-        self._status = ""
+        self._stage: StageCounter | None = None
         self._started = self._last_line = 0.0
 
-    def start(self, description: str, total: int | None) -> None:
+    def start(
+        self, description: str, total: int | None, figures: "ReadFigures | None" = None
+    ) -> None:
         """Begin to count."""
-        self._description, self._total = description, total
-        self._done, self._status = 0, ""
+        self._stage = StageCounter(description, total, figures)
         self._started = self._last_line = monotonic()
 
     def advance(self, steps: int = 1, status: str = "") -> None:
         """Count, and log a line if the last one is long ago."""
-        self._done += steps
-        self._status = status or self._status
+        if self._stage is None:
+            return
+        self._stage.advance(steps, status)
         now = monotonic()
         if now - self._last_line >= max(self._interval, (now - self._started) / PLAIN_LINES):
-            self._log()
+            self._last_line = now
+            _log(self._stage.look())
 
     def finish(self) -> None:
         """Log how it ended."""
-        self._log()
+        if self._stage is not None:
+            _log(self._stage.look())
+        self._stage = None
 
     def close(self) -> None:
         """Nothing was opened."""
 
-    def _log(self) -> None:
-        self._last_line = monotonic()
-        seconds = self._last_line - self._started
-        parts = [f"{self._done}" if self._total is None else f"{self._done} of {self._total}"]
-        if self._total:
-            parts.append(f"{self._done / self._total:.0%}")
-        if seconds > 0:
-            parts.append(f"{self._done / seconds:.1f} per second")
-        if self._total and 0 < self._done < self._total:
-            left = round(seconds / self._done * (self._total - self._done))
-            parts.append(f"{timedelta(seconds=left)} left")
-        parts += [self._status] if self._status else []
-        logger.info("%s: %s", self._description, ", ".join(parts))
+
+def _lines(parts: Iterator[Text], width: int) -> Iterator[Text]:
+    """Yield the parts in lines of at most `width` columns, each part whole where it fits."""
+    line = Text()
+    for part in parts:
+        joined = Text(SEPARATOR).join((line, part)) if line else part
+        if line and joined.cell_len > width:
+            yield line
+            joined = part
+        joined.truncate(width, overflow="ellipsis")
+        line = joined
+    if line:
+        yield line
+
+
+def _log(snapshot: Snapshot) -> None:
+    rest = (part.plain for part in snapshot.parts())
+    logger.info(
+        "%s: %s",
+        snapshot.description,
+        SEPARATOR.join((snapshot.count, *rest)),
+        extra={"progress": snapshot.as_json()},
+    )

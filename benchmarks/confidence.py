@@ -71,12 +71,19 @@ def expected_iou(probability: Probability) -> float:
     """Return the IoU to expect if every pixel shows a person as often as its probability says."""
     mask = probability >= THRESHOLD
     union = np.count_nonzero(mask) + probability[~mask].sum()
-    return float(probability[mask].sum() / max(union, 1e-9))
+    return float(probability[mask].sum() / max(float(union), 1e-9))
+
+
+def _area(probability: Probability) -> int:
+    """Return the pixels of the mask, at least 1."""
+    return max(1, int(np.count_nonzero(probability >= THRESHOLD)))
 
 
 def entropy_by_area(probability: Probability) -> float:
     """Return minus the sum of the entropy by the area of the mask."""
-    return -float(_entropy(probability).sum()) / max(1, np.count_nonzero(probability >= THRESHOLD))
+    return -float(_entropy(probability).sum()) / max(
+        1, int(np.count_nonzero(probability >= THRESHOLD))
+    )
 
 
 def entropy_near_edge(probability: Probability) -> float:
@@ -88,7 +95,7 @@ def entropy_near_edge(probability: Probability) -> float:
 def entropy_far_from_edge(probability: Probability) -> float:
     """Return minus the sum of the entropy elsewhere, by the area of the mask."""
     far = _entropy(probability)[~_near_edge(probability)].sum()
-    return -float(far) / max(1, np.count_nonzero(probability >= THRESHOLD))
+    return -float(far) / _area(probability)
 
 
 def components(probability: Probability) -> float:

@@ -81,4 +81,4 @@ def _texture(
 ) -> Floats:
     """Return smooth patches of colour around one, RGB (height, width, 3)."""
     patches = rng.uniform(-spread, spread, (12, 9, 3)) + np.array(middle)
-    return cv2.resize(patches.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)  # type: ignore[return-value]
+    return cv2.resize(patches.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)

@@ -41,10 +41,12 @@ def max_pool(features: Tensor) -> Pooled:
 
 def max_unpool(features: Tensor, places: Tensor) -> Tensor:
     """Put (B, C, h, w) back to the remembered places of (B, C, 2h, 2w), zero elsewhere."""
-    if not torch.compiler.is_exporting():
-        return F.max_unpool2d(features, places, [2, 2])
-    # The same in operations that ONNX has; torch's own is the faster one.
     height, width = features.shape[-2:]
+    if not torch.compiler.is_exporting():
+        # What `F.max_unpool2d` calls, which looks at sizes in a way that cannot be traced.
+        unpooled: Tensor = torch._C._nn.max_unpool2d(features, places, (2 * height, 2 * width))  # noqa: SLF001
+        return unpooled
+    # The same in operations that ONNX has; torch's own is the faster one.
     planes = features.new_zeros(*features.shape[:2], 4 * height * width)
     filled = planes.scatter(2, places.flatten(2), features.flatten(2))
     return filled.unflatten(2, (2 * height, 2 * width))

@@ -83,6 +83,19 @@ def device_name(device: torch.device) -> str:
     return str(torch.cpu.get_capabilities().get("cpu_name") or platform.machine())
 
 
+def utilisation(device: str) -> float | None:
+    """Return how busy a CUDA device is, 0 to 1; None for others, or if the driver does not tell.
+
+    Torch asks the driver by means of the package `nvidia-ml-py`, which may be missing.
+    """
+    if torch.device(device).type != "cuda":
+        return None
+    try:
+        return torch.cuda.utilization(torch.device(device)) / 100
+    except Exception:  # noqa: BLE001 - of a package that is not there to be named
+        return None
+
+
 def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     """Return the autocast context of a device; it does nothing in float32."""
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)

@@ -1,4 +1,4 @@
-"""How much memory there is to be had."""
+"""How much memory this process has, and how much there is to be had."""
 
 from pathlib import Path, PurePosixPath
 
@@ -9,6 +9,11 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 MEMBERSHIP = Path("/proc/self/cgroup")
 """Where it says which group this process is in."""
+
+
+def used_memory() -> int:
+    """Return the bytes of memory that this process has."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def free_memory(*, cgroups: Path = CGROUPS, membership: Path = MEMBERSHIP) -> int:

@@ -1,8 +1,9 @@
 """From the pixels of a photo to the mask of its people."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import TypeAlias
 
 import cv2
@@ -18,6 +19,7 @@ from pipelines.devices import autocast, is_out_of_memory
 from pipelines.errors import BanetError, PhotoError
 from pipelines.face_prior import Face, face_prior
 from pipelines.images import OPAQUE, Pixels, resize, working_size
+from pipelines.traced_network import TracedNetwork
 
 CERTAIN = 0.02
 """Probabilities this close to 0 or 1 count as exactly 0 or 1 in a soft mask.
@@ -66,9 +68,12 @@ class Segmenter:
         self._is_cuda = device.type == "cuda"
         keep_freed_memory()
         try:
-            self._network = inference_form(network, device=device, dtype=dtype)
+            portrait = _Portrait(inference_form(network, device=device, dtype=dtype))
         except RuntimeError as error:
             raise _device_failure(device, error) from error
+        self._portrait: Callable[..., Tensor] = portrait
+        if device.type == "cpu":
+            self._portrait = TracedNetwork(portrait, context=partial(autocast, device, dtype))
         self._turn: AbstractContextManager[object] = (
             nullcontext() if device.type == "cpu" else threading.Lock()
         )
@@ -127,12 +132,8 @@ class Segmenter:
     def _forward(self, views: Sequence[View]) -> NDArray[np.float32]:
         batches = [self._in_memory(planes) for planes in zip(*views, strict=True)]
         with torch.inference_mode(), self._turn, autocast(self.device, self.dtype):
-            image, *prior = (
-                batch.to(self.device, non_blocking=self._is_cuda).permute(0, 3, 1, 2).float()
-                for batch in batches
-            )
-            logits = self._network(normalize(image / 255), *prior).portrait
-            probability = logits.float().sigmoid()[:, 0]
+            inputs = [batch.to(self.device, non_blocking=self._is_cuda) for batch in batches]
+            probability = self._portrait(*inputs)
             if not self._is_cuda:
                 return probability.cpu().numpy()
             answer = torch.empty(probability.shape, pin_memory=True)
@@ -150,6 +151,21 @@ class Segmenter:
         batch = torch.empty(shape, dtype=dtype, pin_memory=self._is_cuda)
         np.stack(planes, out=batch.numpy())
         return batch
+
+
+class _Portrait(nn.Module):
+    """All that a device does with photos: a network, and what comes before and after it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self._network = network
+
+    def forward(self, photos: Tensor, prior: Tensor | None = None) -> Tensor:
+        """Return probabilities (B, h, w) of RGB uint8 (B, h, w, 3) and priors (B, h, w, C)."""
+        planes = [photos] if prior is None else [photos, prior]
+        image, *priors = (plane.permute(0, 3, 1, 2).float() for plane in planes)
+        logits: Tensor = self._network(normalize(image / 255), *priors).portrait
+        return logits.float().sigmoid()[:, 0]
 
 
 def inference_form(network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> nn.Module:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import DTypeLike, NDArray
-from scipy.special import expit, softmax
 
 from pipelines.affine import compose, invert, resizing, shift
 from pipelines.errors import PhotoError
@@ -126,9 +126,9 @@ def probability(
     plane = require_finite(planes)[description.output_channel]
     match description.output_activation:
         case "sigmoid":
-            plane = expit(plane)
+            plane = torch.from_numpy(plane).sigmoid().numpy()
         case "softmax":
-            plane = softmax(planes, axis=0)[description.output_channel]
+            plane = torch.from_numpy(planes).softmax(0)[description.output_channel].numpy()
         case "none":
             _refuse_logits(plane)
     plane = _of_the_photo(plane, placement)

@@ -12,6 +12,8 @@ from pipelines.network_description import NetworkDescription
 
 Composite = Literal["none", "transparent", "color", "image", "blur"]
 MaskKind = Literal["soft", "binary"]
+Stage = Literal["read", "decode", "forward", "refine", "mask", "composite", "encode", "write"]
+"""What is done with a photo, in this order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +88,12 @@ class BatchResult:
         unchanged: Of the photos whose content turned out to be that of an earlier run.
         vanished: Sources of the photos that were gone, while watching. Their results are as before.
         stages: Thread CPU seconds by stage.
+        waits: Seconds by stage in which the thread did not compute: it waited for a disk, a GPU,
+            or its turn on a core.
     """
 
     rows: tuple[LedgerRow, ...]
     unchanged: tuple[LedgerRow, ...]
     vanished: tuple[str, ...]
-    stages: dict[str, float]
+    stages: dict[Stage, float]
+    waits: dict[Stage, float]

@@ -51,7 +51,7 @@ from pipelines.inference import (
 from pipelines.ledger import LedgerRow
 from pipelines.parallel import available_memory
 from pipelines.photo_files import COMPOSITES, MASKS, RESULT_EXTENSIONS
-from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, TaskSettings
+from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, Stage, TaskSettings
 from pipelines.refinement import GUIDE_SIDE, refined_mask
 
 EMPTY_BELOW = 0.001
@@ -78,18 +78,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class StageClock:
-    """Adds up the CPU seconds of the calling thread by stage; time spent waiting is not counted."""
+    """Adds up the CPU seconds of the calling thread by stage, and what it waited on top of them."""
 
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    seconds: dict[Stage, float] = field(default_factory=lambda: defaultdict(float))
+    waits: dict[Stage, float] = field(default_factory=lambda: defaultdict(float))
 
     @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
+    def __call__(self, stage: Stage) -> Iterator[None]:
         """Count the time of a `with` block towards `stage`."""
-        started = time.thread_time()
+        started, started_cpu = time.perf_counter(), time.thread_time()
         try:
             yield
         finally:
-            self.seconds[stage] += time.thread_time() - started
+            busy = time.thread_time() - started_cpu
+            self.seconds[stage] += busy
+            self.waits[stage] += max(0.0, time.perf_counter() - started - busy)
 
 
 def open_engine(settings: TaskSettings) -> Engine:
@@ -184,6 +187,7 @@ def segment_batch(task: BatchTask) -> BatchResult:
         unchanged=tuple(unchanged),
         vanished=tuple(vanished),
         stages=dict(worker.clock.seconds),
+        waits=dict(worker.clock.waits),
     )
 
 

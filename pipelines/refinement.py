@@ -10,6 +10,7 @@ add nothing to it but their texture.
 """
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -53,7 +54,21 @@ STRIP_PIXELS = 1 << 20
 CHUNK_PIXELS = 1 << 14
 """So many pixels are drawn at once; OpenCV takes fewer than 32,768."""
 
-_FIRST, _SECOND = np.triu_indices(4)
+_Moments: TypeAlias = tuple[dict[str, Floats], dict[str, Floats]]
+"""Over n windows, (n,) each: weighted means of the channels "r", "g", "b" and of alpha, "a"; and
+weighted covariances of `_PAIRS` of them."""
+
+_PAIRS = (
+    ("r", "r"),
+    ("r", "g"),
+    ("r", "b"),
+    ("g", "g"),
+    ("g", "b"),
+    ("b", "b"),
+    ("r", "a"),
+    ("g", "a"),
+    ("b", "a"),
+)
 
 
 def refined_mask(alpha: Floats, pixels: Pixels) -> Pixels:
@@ -104,14 +119,37 @@ def _alpha_of_colour(alpha: Floats, guide: Floats) -> Floats:
     Returns:
         (h, w, 4): the factors of R, G and B, and what is added to them.
     """
+    near = np.flatnonzero(_near_soft(alpha))
+    functions = [np.zeros_like(alpha) for _ in range(4)]
+    for plane, values in zip(functions, _fit(_moments(alpha, guide, near)), strict=True):
+        plane.reshape(-1)[near] = values
+    return np.asarray(cv2.merge([_box(plane, MEAN_RADIUS) for plane in functions]))
+
+
+def _moments(alpha: Floats, guide: Floats, places: Integers) -> _Moments:
+    """Average colours and alpha over windows, weighted by how sure the network is of the pixels.
+
+    Args:
+        alpha: (h, w) in [0, 1].
+        guide: RGB, (h, w, 3) in [0, 1].
+        places: Centres of the windows in the flat map, (n,).
+    """
     weight = _certainty(alpha) + np.float32(LEAST_WEIGHT)
-    values = np.dstack((guide, alpha))
-    products = values[..., _FIRST] * values[..., _SECOND]
-    planes = np.dstack((np.ones_like(alpha), values, products)) * weight[..., None]
-    functions = np.zeros_like(values)
-    near = _near_soft(alpha)
-    functions[near] = _fit(_box(planes, FIT_RADIUS)[near])
-    return _box(functions, MEAN_RADIUS)
+    # Plane by plane, which takes a third of the time of whole vectors at every pixel.
+    red, green, blue = cv2.split(guide)
+    values = {"r": red, "g": green, "b": blue, "a": alpha}
+    scale = np.reciprocal(_box(weight, FIT_RADIUS).take(places))
+
+    def mean(plane: Floats) -> Floats:
+        return _box(plane, FIT_RADIUS).take(places) * scale
+
+    weighted = {name: weight * plane for name, plane in values.items()}
+    means = {name: mean(plane) for name, plane in weighted.items()}
+    covariances = {
+        one + two: mean(weighted[one] * values[two]) - means[one] * means[two]
+        for one, two in _PAIRS
+    }
+    return means, covariances
 
 
 def _certainty(alpha: Floats) -> Floats:
@@ -126,30 +164,24 @@ def _near_soft(alpha: Floats) -> NDArray[np.bool_]:
     return np.asarray((cv2.dilate(alpha, window) > 0) & (cv2.erode(alpha, window) < 1))
 
 
-def _fit(moments: Floats) -> Floats:
+def _fit(moments: _Moments) -> tuple[Floats, Floats, Floats, Floats]:
     """Fit linear functions of colour by weighted least squares: Eqs. 5 and 6, with three channels.
 
-    Args:
-        moments: (n, 15), over n windows: sum of the weights; weighted sums of R, G, B and alpha,
-            and of the products of every two of them.
-
     Returns:
-        (n, 4), see `_alpha_of_colour`.
+        The factors of R, G and B, and what is added to them, (n,) each.
     """
-    means = moments[:, 1:] / moments[:, :1]
-    mean, square = means[:, :4], means[:, 4:]
-    covariance = np.empty((len(moments), 4, 4), np.float32)
-    covariance[:, _FIRST, _SECOND] = square - mean[:, _FIRST] * mean[:, _SECOND]
-    covariance[:, _SECOND, _FIRST] = covariance[:, _FIRST, _SECOND]
-    covariance[:, range(3), range(3)] += np.float32(REGULARISATION)
-    red, green, blue, target = (covariance[:, :3, channel] for channel in range(4))
-    # Cramer's rule: several times as fast as the general solver.
-    across = np.cross(green, blue)
-    cofactors = np.stack((across, np.cross(blue, red), np.cross(red, green)), axis=1)
-    factors = np.einsum("nij,nj->ni", cofactors, target)
-    factors /= np.einsum("nj,nj->n", red, across)[:, None]
-    constant = mean[:, 3] - np.einsum("nj,nj->n", factors, mean[:, :3])
-    return np.column_stack((factors, constant))
+    mean, covariance = moments
+    rg, rb, gb = covariance["rg"], covariance["rb"], covariance["gb"]
+    rr, gg, bb = (covariance[name] + np.float32(REGULARISATION) for name in ("rr", "gg", "bb"))
+    ra, ga, ba = covariance["ra"], covariance["ga"], covariance["ba"]
+    # The cofactors of a symmetric matrix: many times as fast as the general solver.
+    c_rr, c_rg, c_rb = gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg
+    c_gg, c_gb, c_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
+    scale = 1 / (rr * c_rr + rg * c_rg + rb * c_rb)
+    red = (c_rr * ra + c_rg * ga + c_rb * ba) * scale
+    green = (c_rg * ra + c_gg * ga + c_gb * ba) * scale
+    blue = (c_rb * ra + c_gb * ga + c_bb * ba) * scale
+    return red, green, blue, mean["a"] - red * mean["r"] - green * mean["g"] - blue * mean["b"]
 
 
 def _box(planes: Floats, radius: int) -> Floats:

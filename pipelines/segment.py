@@ -52,7 +52,7 @@ def segment(options: SegmentOptions, *, progress: Progress | None = None) -> Seg
         BanetError: Nothing can be written, the workers or their device are gone, or too many
             photos failed.
     """
-    started = time.perf_counter()
+    started, started_cpu = time.perf_counter(), time.process_time()
     tree = find_photos(options.inputs, may_come_later=options.watch)
     out = (options.out or default_output_folder(tree)).absolute()
     refuse_overlap(tree, out)
@@ -64,7 +64,12 @@ def segment(options: SegmentOptions, *, progress: Progress | None = None) -> Seg
     # Nobody here keeps the weights: they are the workers' to load.
     settings = _task_settings(options, load_network(options.weights), tree.root, out)
     run = (WatchRun if options.watch else SegmentRun)(
-        options=options, settings=settings, folder=folder, tree=tree, started=started
+        options=options,
+        settings=settings,
+        folder=folder,
+        tree=tree,
+        started=started,
+        started_cpu=started_cpu,
     )
     if probed is not None:
         run.computed_by(probed)

@@ -12,7 +12,7 @@ from pipelines.errors import ConfigError
 from pipelines.images import ImageFormat
 from pipelines.inference import MINIMUM_SIZE
 from pipelines.photo_shards import Shard
-from pipelines.photo_tasks import Composite, MaskKind
+from pipelines.photo_tasks import Composite, MaskKind, Stage
 from pipelines.runtimes import Runtime, runtime_mistakes, runtime_of
 
 
@@ -183,6 +183,24 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Usage:
+    """What a run made of the machine; for people, who read it beside the stages.
+
+    Attributes:
+        cores: That the run could use.
+        start_seconds: From the start to the first photo that was handed out.
+        cpu_seconds: Of this process, in all its threads, during the run; None if others did the
+            work.
+        waits: Seconds by stage in which worker threads did not compute, summed over workers.
+    """
+
+    cores: int
+    start_seconds: float
+    cpu_seconds: float | None
+    waits: dict[Stage, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SegmentSummary:
     """What a run of `banet segment` did.
 
@@ -199,11 +217,13 @@ class SegmentSummary:
         device: Where the networks ran.
         precision: Of their arithmetic.
         weights: `name` and `sha256`.
-        stages: CPU seconds of the worker threads by stage, summed over workers.
+        stages: CPU seconds of the worker threads by stage, in the order of the work, summed over
+            workers.
         wall_seconds: From start to end.
         images_per_second: Photos segmented, skipped ones not counted, by wall time.
         versions: Of banet and what it stands on.
         failures: The failed photos.
+        usage: What the run made of the machine.
     """
 
     out: Path
@@ -220,16 +240,17 @@ class SegmentSummary:
     device: str
     precision: str
     weights: dict[str, str]
-    stages: dict[str, float]
+    stages: dict[Stage, float]
     wall_seconds: float
     images_per_second: float
     versions: dict[str, str]
     failures: tuple[Failure, ...]
+    usage: Usage
 
     def as_json(self) -> dict[str, object]:
         """Return what `run.json` and `--json` hold."""
         return {
-            **vars(self),
+            **{key: value for key, value in vars(self).items() if key != "usage"},
             "out": str(self.out),
             "root": str(self.root),
             "failures": [vars(failure) for failure in self.failures],

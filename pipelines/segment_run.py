@@ -8,22 +8,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
+from typing import get_args
 
 import torch
 
+from pipelines.devices import utilisation
 from pipelines.errors import BanetError
+from pipelines.free_memory import free_memory, used_memory
 from pipelines.info import versions
 from pipelines.ledger import Ledger, LedgerRow
 from pipelines.output_folder import OutputFolder
 from pipelines.parallel import Pool, available_cores, has_dask_cuda, open_pool
 from pipelines.photo_search import PhotoTree
-from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, TaskSettings
+from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, Stage, TaskSettings
 from pipelines.photo_worker import probe_worker, segment_batch
-from pipelines.progress import Progress
+from pipelines.progress import Progress, RunFigures
 from pipelines.resume import pending_work
 from pipelines.review import Review
 from pipelines.runtimes import runtime_of
-from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary
+from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary, Usage
 
 PHOTOS_PER_TASK = 2
 """Enough to make the cost of a task (a millisecond or two) small beside its work, and few enough
@@ -41,6 +44,10 @@ class SegmentRun:
 
     Attributes:
         started: What `time.perf_counter` said.
+        started_cpu: What `time.process_time` said.
+        handed_out: What `time.perf_counter` said at the first photo; None before.
+        cores: That the workers have.
+        waiting: Photos that were found and are still to be done; None where the total says it.
     """
 
     options: SegmentOptions
@@ -48,11 +55,16 @@ class SegmentRun:
     folder: OutputFolder
     tree: PhotoTree
     started: float
+    started_cpu: float
+    handed_out: float | None = None
+    cores: int = field(default_factory=available_cores)
+    waiting: int | None = None
     device: str = "not used"
     precision: str = "not used"
     noted: int = 0
     counts: Counter[str] = field(default_factory=Counter)
-    stages: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    stages: dict[Stage, float] = field(default_factory=lambda: defaultdict(float))
+    waits: dict[Stage, float] = field(default_factory=lambda: defaultdict(float))
     failures: dict[str, Failure] = field(default_factory=dict)
 
     @cached_property
@@ -104,13 +116,28 @@ class SegmentRun:
                 self.review.open()
             if work:
                 with self._working(earlier) as (pool, ledger):
-                    progress.start("Segmenting", len(work))
+                    progress.start("Segmenting", len(work), self.figures)
                     self._segment(work, pool, ledger, progress)
                     progress.finish()
                 self._tell_of_notes()
             self._write_run_file(finished=True)
             if self.review is not None:
                 self._write_review(self.review, self.folder.earlier_rows(), progress)
+
+    def figures(self) -> RunFigures:
+        """Return how the run stands; called from the thread of a display, too."""
+        is_local = self.options.scheduler is None
+        memory = used_memory() if is_local else None
+        return RunFigures(
+            failed=self.counts["failed"],
+            empty=self.counts["empty"],
+            waiting=self.waiting,
+            busy_seconds=sum(tuple(self.stages.values())),  # copied: it may grow meanwhile
+            cores=self.cores,
+            memory=memory,
+            memory_limit=None if memory is None else memory + free_memory(),
+            gpu=utilisation(self.device) if is_local else None,
+        )
 
     def summary(self) -> SegmentSummary:
         """Return the state of the run."""
@@ -132,11 +159,22 @@ class SegmentRun:
             device=self.device,
             precision=self.precision,
             weights={"name": self.options.weights, "sha256": self.settings.weights_sha256},
-            stages={name: round(seconds, 3) for name, seconds in self.stages.items()},
+            stages=_in_order(self.stages),
             wall_seconds=round(wall_seconds, 3),
             images_per_second=round(done / wall_seconds, 3),
             versions=versions(),
             failures=tuple(sorted(self.failures.values(), key=lambda failure: failure.source)),
+            usage=Usage(
+                cores=self.cores,
+                start_seconds=(self.handed_out or time.perf_counter()) - self.started,
+                cpu_seconds=(
+                    time.process_time() - self.started_cpu
+                    if self.options.scheduler is None
+                    and not gpu_processes(self.options, self.device)
+                    else None
+                ),
+                waits=_in_order(self.waits),
+            ),
         )
 
     @contextmanager
@@ -147,12 +185,15 @@ class SegmentRun:
             scheduler=self.options.scheduler,
             gpus=gpu_processes(self.options, self.device),
         ) as pool:
+            if self.options.scheduler is not None:
+                self.cores = pool.workers
             threads = _threads_per_worker(pool, self.options, self.device)
             self.settings = replace(self.settings, threads=threads)
             self.computed_by(next(pool.map(probe_worker, [self.settings])))
             # Before the first result: a run that dies must have left word of itself.
             self._write_run_file(finished=False)
             with Ledger(self.folder.ledger, self.folder.own(earlier)) as ledger:
+                self.handed_out = time.perf_counter()
                 try:
                     yield pool, ledger
                 except BaseException:
@@ -208,10 +249,9 @@ class SegmentRun:
             self._count(row.source, "skipped")
         for stage, seconds in result.stages.items():
             self.stages[stage] += seconds
-        failed = self.counts["failed"]
-        progress.advance(
-            len(result.rows) + len(result.unchanged), f"{failed} failed" if failed else ""
-        )
+        for stage, seconds in result.waits.items():
+            self.waits[stage] += seconds
+        progress.advance(len(result.rows) + len(result.unchanged))
 
     def _count(self, _source: str, status: str) -> None:
         """Count what became of a photo."""
@@ -265,6 +305,12 @@ def _local_workers(options: SegmentOptions, device: str) -> int | None:
     """
     is_on_gpu = options.scheduler is None and torch.device(device).type != "cpu"
     return 2 * available_cores() if options.workers is None and is_on_gpu else options.workers
+
+
+def _in_order(seconds: Mapping[Stage, float]) -> dict[Stage, float]:
+    """Return seconds by stage in the order of the work, to the millisecond."""
+    stages: tuple[Stage, ...] = get_args(Stage)
+    return {stage: round(seconds[stage], 3) for stage in stages if stage in seconds}
 
 
 def _threads_per_worker(pool: Pool, options: SegmentOptions, device: str) -> int | None:

@@ -65,6 +65,11 @@ class SettledFiles:
         self._clock = clock
         self._seen: dict[str, tuple[Signature, float]] = {}
 
+    @property
+    def signatures(self) -> Iterator[tuple[str, Signature]]:
+        """Yield the files of the last look, settled or not, with their signatures."""
+        return ((source, signature) for source, (signature, _) in self._seen.items())
+
     def look(self, root: Path, sources: Iterable[str]) -> dict[str, Signature]:
         """Examine files, named relative to `root`, and return those that have settled."""
         seen: dict[str, tuple[Signature, float]] = {}
@@ -88,6 +93,7 @@ class SettledFiles:
 class WatchRun(SegmentRun):
     """Segments photos as they come."""
 
+    waiting: int | None = 0
     _handled: dict[str, Signature] = field(default_factory=dict)
     _status: dict[str, str] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
@@ -122,7 +128,7 @@ class WatchRun(SegmentRun):
             if self.review is not None:
                 self.review.open()
             logger.info("watching %s; an interrupt ends it", self.settings.root)
-            progress.start("Segmenting", None)
+            progress.start("Watching", None, self.figures)
             while True:
                 started = monotonic()
                 self._take_settled(settled, pool, ledger, progress)
@@ -141,6 +147,9 @@ class WatchRun(SegmentRun):
             for source, signature in settled.look(self.settings.root, mine).items()
             if self._handled.get(source) != signature
         }
+        self.waiting = sum(
+            self._handled.get(source) != signature for source, signature in settled.signatures
+        )
         if not new:
             return
         work = pending_work(
@@ -153,6 +162,7 @@ class WatchRun(SegmentRun):
         self._handled.update(new)
         for source in new.keys() - {task.source for task in work}:
             self._count(source, "skipped")
+        self.waiting -= len(new) - len(work)
         self._segment(self._unchanged(work), pool, ledger, progress)
         self._write_run_file(finished=False)
         self._review_is_old = True
@@ -187,6 +197,8 @@ class WatchRun(SegmentRun):
         self._told = set(left_out)
 
     def _record(self, result: BatchResult, ledger: Ledger, progress: Progress) -> None:
+        assert self.waiting is not None
+        self.waiting -= len(result.rows) + len(result.unchanged) + len(result.vanished)
         super()._record(result, ledger, progress)
         ledger.give_back(result.vanished)
         for source in result.vanished:

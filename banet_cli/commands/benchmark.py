@@ -1,7 +1,6 @@
 """`banet benchmark`."""
 
 from banet_cli import options
-from banet_cli.console import Console
 from banet_cli.values import split_names
 
 
@@ -20,7 +19,11 @@ def benchmark(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Measure parameters, GFLOP, latency and memory of the networks, side by side."""
+    """Measure the networks side by side.
+
+    Parameters, GFLOP, latency, frames per second and memory.
+    """
+    from banet_cli.console import Console
     from pipelines.benchmark import BenchmarkOptions
     from pipelines.benchmark import benchmark as run
 

@@ -1,7 +1,6 @@
 """`banet evaluate`."""
 
 from banet_cli import options
-from banet_cli.console import Console
 
 DEFAULT_WEIGHTS = ["banet-64"]
 
@@ -22,6 +21,7 @@ def evaluate(
     verbose: options.Verbose = False,
 ) -> None:
     """Judge weights on prepared datasets."""
+    from banet_cli.console import Console
     from pipelines.evaluate import EvaluateOptions
     from pipelines.evaluate import evaluate as run
 

@@ -1,7 +1,6 @@
 """`banet export`."""
 
 from banet_cli import options
-from banet_cli.console import Console
 
 
 def export(
@@ -15,7 +14,11 @@ def export(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write weights as an ONNX file, checked against torch, for other programs and runtimes."""
+    """Write weights as an ONNX file that is checked.
+
+    Other programs and runtimes can use it; it gives the same masks as torch.
+    """
+    from banet_cli.console import Console
     from pipelines.export import ExportOptions
     from pipelines.export import export as run
 

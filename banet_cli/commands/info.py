@@ -1,7 +1,6 @@
 """`banet info`."""
 
 from banet_cli import options
-from banet_cli.console import Console
 
 
 def info(
@@ -13,7 +12,11 @@ def info(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Show versions, devices, codecs and weights: what a bug report needs."""
+    """Show what a bug report needs.
+
+    Versions, devices, codecs and weights.
+    """
+    from banet_cli.console import Console
     from pipelines.info import describe_installation
 
     console = Console(json=json, log_format=log_format, quiet=quiet, verbose=verbose)

@@ -6,7 +6,6 @@ import typer
 
 from banet_cli import options
 from banet_cli.configuration import root_command
-from banet_cli.console import Console
 from banet_cli.template import config_template
 
 
@@ -20,7 +19,8 @@ def init(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write a commented settings file that names every option of every command."""
+    """Write a settings file that names every option."""
+    from banet_cli.console import Console
     from pipelines.config import write_config
 
     console = Console(json=json, log_format=log_format, quiet=quiet, verbose=verbose)

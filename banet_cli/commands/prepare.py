@@ -1,7 +1,6 @@
 """`banet prepare`."""
 
 from banet_cli import options
-from banet_cli.console import Console
 from banet_cli.values import CannyThresholds, SplitFractions
 
 
@@ -28,6 +27,7 @@ def prepare(
     verbose: options.Verbose = False,
 ) -> None:
     """Make a dataset for training from photos and their masks."""
+    from banet_cli.console import Console
     from pipelines.prepare import PrepareOptions
     from pipelines.prepare import prepare as run
 

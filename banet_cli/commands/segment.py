@@ -1,7 +1,6 @@
 """`banet segment`."""
 
 from banet_cli import options
-from banet_cli.console import Console
 
 
 def segment(
@@ -36,6 +35,8 @@ def segment(
     verbose: options.Verbose = False,
 ) -> None:
     """Cut the people out of photos: masks, composites and a ledger."""
+    from banet_cli.console import Console
+    from banet_cli.segment_report import segment_report
     from pipelines.segment import SegmentOptions
     from pipelines.segment import segment as run
 
@@ -67,4 +68,4 @@ def segment(
     )
     with console.progress() as progress:
         summary = run(settings, progress=progress)
-    console.finish(summary)
+    console.finish(summary, report=segment_report(summary))

@@ -1,7 +1,6 @@
 """`banet train`."""
 
 from banet_cli import options
-from banet_cli.console import Console
 from banet_cli.failures import completed_with
 
 
@@ -28,6 +27,7 @@ def train(
     verbose: options.Verbose = False,
 ) -> None:
     """Train a network on prepared datasets."""
+    from banet_cli.console import Console
     from pipelines.train import TrainOptions
     from pipelines.train import train as run
 

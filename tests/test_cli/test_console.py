@@ -18,6 +18,14 @@ def render(summary) -> str:
     return console.file.getvalue()
 
 
+def set_clock(monkeypatch) -> list[float]:
+    """Let progress read this clock."""
+    seconds = [0.0]
+    for module in ("progress", "snapshot"):
+        monkeypatch.setattr(f"banet_cli.{module}.monotonic", lambda: seconds[0])
+    return seconds
+
+
 def test_plain_progress_says_how_it_ended(caplog):
     caplog.set_level("INFO")
     progress = PlainProgress()
@@ -26,24 +34,22 @@ def test_plain_progress_says_how_it_ended(caplog):
         progress.advance(status="1 failed")
     progress.finish()
     (message,) = caplog.messages
-    assert message.startswith("segmenting: 3 of 4, 75%, ")
-    assert message.endswith("left, 1 failed")
+    assert message == "segmenting: 3 of 4, 75%, 1 failed"
 
 
 def test_plain_progress_says_how_long_it_will_take(caplog, monkeypatch):
     caplog.set_level("INFO")
-    clock = iter([0.0, 30.0, 30.0, 30.0])
-    monkeypatch.setattr("banet_cli.progress.monotonic", lambda: next(clock))
+    seconds = set_clock(monkeypatch)
     progress = PlainProgress()
     progress.start("training", 100)
+    seconds[0] = 30.0
     progress.advance(20)
-    assert caplog.messages == ["training: 20 of 100, 20%, 0.7 per second, 0:02:00 left"]
+    assert caplog.messages == ["training: 20 of 100, 20%, 0.67 per second, 2 min 00 s left"]
 
 
 def test_plain_progress_grows_more_seldom_the_longer_it_takes(caplog, monkeypatch):
     caplog.set_level("INFO")
-    seconds = [0.0]
-    monkeypatch.setattr("banet_cli.progress.monotonic", lambda: seconds[0])
+    seconds = set_clock(monkeypatch)
     progress = PlainProgress()
     progress.start("training", 8 * 3600)
     for seconds[0] in range(8 * 3600):
@@ -57,7 +63,10 @@ def test_plain_progress_says_something_now_and_then(caplog):
     progress.start("listing", None)
     progress.advance()
     progress.advance(2)
-    assert [message.split(",")[0] for message in caplog.messages] == ["listing: 1", "listing: 3"]
+    assert [message.split(",")[0] for message in caplog.messages] == [
+        "listing: 1 done",
+        "listing: 3 done",
+    ]
 
 
 def test_live_progress_draws_on_a_terminal():
@@ -68,7 +77,7 @@ def test_live_progress_draws_on_a_terminal():
     progress.finish()
     progress.close()
     assert "segmenting [all]" in terminal.file.getvalue()
-    assert "2/2" in terminal.file.getvalue()
+    assert "2 of 2" in terminal.file.getvalue()
 
 
 def test_no_live_bar_without_a_terminal():

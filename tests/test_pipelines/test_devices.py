@@ -13,6 +13,7 @@ from pipelines.devices import (
     resolve_device,
     resolve_precision,
     training_layout,
+    utilisation,
 )
 from pipelines.errors import BanetError, ConfigError, DeviceError
 
@@ -116,3 +117,10 @@ def test_gradients_in_the_layout_of_training_are_numbers(name: str) -> None:
         logits = network(image).portrait
     logits.float().square().mean().backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "cuda:0"])
+def test_nothing_is_said_of_how_busy_a_device_is_that_cannot_be_asked(device: str) -> None:
+    if device != "cpu" and torch.cuda.is_available():
+        pytest.skip("here it can perhaps be asked")
+    assert utilisation(device) is None

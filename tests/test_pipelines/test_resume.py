@@ -15,6 +15,7 @@ import pytest
 from segment_results import counts, ledger, outputs, pixels
 
 from pipelines.errors import BanetError
+from pipelines.progress import ReadFigures
 from pipelines.segment import SegmentSummary
 
 Run = Callable[..., SegmentSummary]
@@ -102,7 +103,7 @@ def test_a_dry_run_writes_nothing_and_says_what_there_is_to_do(run: Run, photos:
 
 def test_an_interrupted_run_keeps_what_is_done_and_goes_on(run: Run, photos: Path) -> None:
     class Interrupt:
-        def start(self, description: str, total: int | None) -> None:
+        def start(self, description: str, total: int | None, _figures: ReadFigures) -> None:
             assert (description, total) == ("Segmenting", 5)
 
         def advance(self, steps: int = 1, status: str = "") -> None:

@@ -40,7 +40,7 @@ def out(photos: Path) -> Path:
 class Interrupted:
     """Progress that is interrupted at the first result."""
 
-    def start(self, description: str, total: int | None) -> None:
+    def start(self, *_stage: object) -> None:
         """Begin."""
 
     def advance(self, steps: int = 1, status: str = "") -> None:
@@ -77,7 +77,7 @@ def test_run_json_names_the_root_as_soon_as_there_are_results(
     run: Run, photos: Path, out: Path
 ) -> None:
     class Looking:
-        def start(self, _description: str, _total: int | None) -> None:
+        def start(self, *_stage: object) -> None:
             content = json.loads((out / "run.json").read_text())
             assert (content["root"], content["exit_code"]) == (str(photos), None)
 
@@ -127,7 +127,7 @@ def test_the_lock_is_held_while_photos_are_written_and_free_afterwards(
     run: Run, photos: Path, out: Path
 ) -> None:
     class Trying:
-        def start(self, _description: str, _total: int | None) -> None:
+        def start(self, *_stage: object) -> None:
             with pytest.raises(LockedError), exclusive(out / LOCK_FILE, place=out):
                 pass
 

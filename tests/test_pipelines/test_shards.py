@@ -206,7 +206,7 @@ def test_shards_run_beside_each_other_and_nothing_else_does(
 
 def test_a_whole_run_keeps_shards_out(run: Run, folder: Path, out: Path) -> None:
     class Trying:
-        def start(self, _description: str, _total: int | None) -> None:
+        def start(self, *_stage: object) -> None:
             with pytest.raises(LockedError, match="another run"):
                 run(folder, out=out, shard="1/2")
 
@@ -244,7 +244,7 @@ def test_eight_shards_that_start_together_all_get_through(
 
 def test_what_a_killed_shard_left_is_taken_up(run: Run, folder: Path, out: Path) -> None:
     class Interrupted:
-        def start(self, _description: str, _total: int | None) -> None:
+        def start(self, *_stage: object) -> None:
             """Begin."""
 
         def advance(self, steps: int = 1, status: str = "") -> None:

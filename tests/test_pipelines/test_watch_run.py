@@ -16,6 +16,7 @@ from segment_results import ledger
 
 from pipelines.errors import BanetError, ConfigError, InputError
 from pipelines.photo_tasks import BatchTask, PhotoTask
+from pipelines.progress import ReadFigures
 from pipelines.segment import SegmentSummary
 from pipelines.segment_run import SegmentRun
 from pipelines.watch_run import SettledFiles
@@ -134,11 +135,11 @@ def test_a_photo_that_starts_to_change_again_is_left_until_it_has_settled(
     class Changing:
         done = 0
 
-        def start(self, _description: str, _total: int | None) -> None:
-            """Begin."""
+        def start(self, _description: str, _total: int | None, figures: ReadFigures) -> None:
+            self.figures = figures
 
         def advance(self, steps: int = 1, status: str = "") -> None:
-            assert not status  # nothing failed
+            assert (self.figures().failed, status) == (0, "")
             self.done += steps
             if self.done == 2:
                 whole.append((photos / "3.png").read_bytes())

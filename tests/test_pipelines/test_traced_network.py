@@ -1,0 +1,53 @@
+"""Traced networks compute what the networks do."""
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import pytest
+import torch
+
+from models import MODELS, build_model
+from pipelines.devices import autocast
+from pipelines.inference import Segmenter, inference_form
+from pipelines.traced_network import TracedNetwork
+
+CPU = torch.device("cpu")
+SHAPES = [(96, 64), (64, 96), (32, 160), (112, 80)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("model", sorted(MODELS))
+@torch.inference_mode()
+def test_they_give_the_same_bits_at_any_size(model: str, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    network = inference_form(build_model(model).eval(), device=CPU, dtype=dtype)
+    context = partial(autocast, CPU, dtype)
+    traced = TracedNetwork(Portrait(network), context=context)
+
+    for photos in (torch.rand(1, 3, 64, 96), torch.rand(2, 3, 80, 32), torch.rand(1, 3, 64, 96)):
+        with context():
+            expected = network(photos).portrait
+        assert torch.equal(traced(photos), expected)
+
+
+def test_threads_share_them() -> None:
+    torch.manual_seed(0)
+    segmenter = Segmenter(build_model("banet-64"), device=CPU, dtype=torch.bfloat16, size=96)
+    photos = [torch.randint(0, 256, (*shape, 3), dtype=torch.uint8).numpy() for shape in 3 * SHAPES]
+    alone = list(map(segmenter, photos))
+
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(segmenter, photos))
+
+    for one, other in zip(alone, together, strict=True):
+        assert (one == other).all()
+
+
+class Portrait(torch.nn.Module):
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, photos: torch.Tensor) -> torch.Tensor:
+        portrait: torch.Tensor = self.network(photos).portrait
+        return portrait

@@ -31,7 +31,7 @@ class TracedNetwork:
     ) -> None:
         self._module = module
         self._context = context
-        # By how many inputs there are, and how many photos: a batch's size is among what is decided.
+        # By the number of inputs and that of photos, which is among what is decided.
         self._traces: dict[tuple[int, int], torch.jit.ScriptModule] = {}
         self._lock = threading.Lock()
 

@@ -110,7 +110,8 @@ class BatchingSegmenter:
             self._answer(batch)
         except BaseException as error:  # an interrupt; nobody may wait for ever
             for request in batch:
-                request.error = request.error or error
+                if not request.is_done:
+                    request.error = error
             raise
         finally:
             with self._changed:

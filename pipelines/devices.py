@@ -22,10 +22,10 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 _OUT_OF_MEMORY = (
     *("DefaultCPUAllocator", "Failed to allocate memory", "bad allocation", "bad_alloc"),
-    "Insufficient memory",
-    "MPS backend out of memory",
+    *("Insufficient memory", "out of memory", "_STATUS_ALLOC_FAILED"),
 )
-"""What torch, ONNX Runtime and OpenCV say where they have no exception of their own for it."""
+"""What torch, ONNX Runtime, OpenCV and the libraries of CUDA say where they have no exception of
+their own for it."""
 
 
 def resolve_device(name: str) -> torch.device:

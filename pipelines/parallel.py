@@ -107,7 +107,7 @@ def available_cores() -> int:
 def has_dask_cuda() -> bool:
     """Tell whether the extra `cuda` is installed, by which several GPUs can be used at once."""
     try:
-        import_module("dask_cuda")
+        import_module("dask_cuda")  # which fails where it is installed without those of CUDA
     except ImportError:
         return False
     return True

@@ -170,6 +170,7 @@ class SegmentRun:
                 cpu_seconds=(
                     time.process_time() - self.started_cpu
                     if self.options.scheduler is None
+                    and not gpu_processes(self.options, self.device)
                     else None
                 ),
                 waits=_in_order(self.waits),

@@ -31,7 +31,8 @@ class TracedNetwork:
     ) -> None:
         self._module = module
         self._context = context
-        self._traces: dict[int, torch.jit.ScriptModule] = {}
+        # By the number of inputs and that of photos, which is among what is decided.
+        self._traces: dict[tuple[int, int], torch.jit.ScriptModule] = {}
         self._lock = threading.Lock()
 
     def __call__(self, *inputs: Tensor) -> Tensor:
@@ -42,9 +43,10 @@ class TracedNetwork:
 
     def _trace(self, inputs: tuple[Tensor, ...]) -> torch.jit.ScriptModule:
         with self._lock:
-            trace = self._traces.get(len(inputs))
+            key = len(inputs), len(inputs[0])
+            trace = self._traces.get(key)
             if trace is None:
-                trace = self._traces[len(inputs)] = self._record(inputs)
+                trace = self._traces[key] = self._record(inputs)
             return trace
 
     def _record(self, inputs: tuple[Tensor, ...]) -> torch.jit.ScriptModule:

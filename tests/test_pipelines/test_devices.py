@@ -86,6 +86,9 @@ def test_half_precision_is_what_the_gpu_is_built_for(
         torch.OutOfMemoryError("CUDA out of memory"),
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
         Exception("[ONNXRuntimeError] : 6 : Failed to allocate memory for requested buffer"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 1.00 GB)"),
+        RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         MemoryError(),
     ],
 )

@@ -67,8 +67,10 @@ class OutputFolder:
                 rows |= read_ledger(self._file(LEDGER_NAME, shard))
         return rows
 
-    def own(self, rows: Mapping[str, LedgerRow]) -> dict[str, LedgerRow]:
+    def own(self, rows: Mapping[str, LedgerRow]) -> Mapping[str, LedgerRow]:
         """Return the rows that belong into the ledger of this run."""
+        if self.shard is None:
+            return rows
         return {source: row for source, row in rows.items() if self.takes(source)}
 
     def takes(self, source: str) -> bool:
@@ -105,8 +107,8 @@ class OutputFolder:
                 self._begin(stack, root, announce)
             except OSError as error:
                 raise BanetError(
-                    f"--out {self.path}: cannot be written ({error.strerror or error}); mend its "
-                    "permissions or choose another folder"
+                    f"--out {self.path}: cannot be written ({error.strerror or error}); make "
+                    "room or mend its permissions, or choose another folder"
                 ) from error
             yield
 

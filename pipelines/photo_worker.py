@@ -214,7 +214,7 @@ class _PhotoWorker:
             with self._file_bytes.taken(size):
                 row, content = self._read(row)
                 if photo.known is not None and photo.known.sha256 == row.sha256:
-                    return replace(photo.known, mtime_ns=row.mtime_ns)
+                    return replace(photo.known, size=row.size, mtime_ns=row.mtime_ns)
                 with self._pixels.taken(count_pixels(content)):
                     row = self._segment_content(row, content, photo.stem)
         except PhotoError as error:

@@ -4,7 +4,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -147,11 +147,14 @@ class SegmentRun:
             self.computed_by(next(pool.map(probe_worker, [self.settings])))
             # Before the first result: a run that dies must have left word of itself.
             self._write_run_file(finished=False)
-            with Ledger(self.folder.ledger, self.folder.own(earlier)) as ledger:
+            with Ledger(
+                self.folder.ledger, self.folder.own(earlier), remember=self.options.watch
+            ) as ledger:
                 try:
                     yield pool, ledger
                 except BaseException:
-                    self._write_run_file(finished=False)
+                    with suppress(OSError):  # what ended the run is the error to tell of
+                        self._write_run_file(finished=False)
                     raise
 
     def _segment(

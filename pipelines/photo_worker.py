@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -348,8 +349,15 @@ class _PhotoWorker:
             encoded = encode(pixels, image_format, icc_profile=icc_profile)
         with self.clock("write"):
             target = self._settings.out / path
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(target.parent)
             write_atomically(target, encoded)
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder, and those above it one by one: they may be more than Python recurses."""
+    missing = list(takewhile(lambda path: not path.exists(), (folder, *folder.parents)))
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
 
 
 def _examine(row: LedgerRow, path: Path) -> tuple[LedgerRow, int]:

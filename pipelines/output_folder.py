@@ -136,8 +136,9 @@ class OutputFolder:
             self._take_up(self._shards_of_other_counts(LEDGER_NAME))
             announce()
             return
-        if not all(run.finished for run in self._earlier_runs()):  # else there is none to look for
-            remove_leftovers(self.path)
+        remove_leftovers(
+            self.path, everywhere=not all(run.finished for run in self._earlier_runs())
+        )
         self._take_up(self._shards(LEDGER_NAME))
         if shards := self._shards(RUN_FILE):
             announce()  # before the other files that name the root go

@@ -105,8 +105,14 @@ def assign_stems(sources: Sequence[str], earlier: Mapping[str, str]) -> dict[str
     return stems
 
 
-def remove_leftovers(out: Path) -> None:
-    """Delete the temporary files that a killed run left in its output folder."""
+def remove_leftovers(out: Path, *, everywhere: bool) -> None:
+    """Delete the temporary files that a killed run left in its output folder.
+
+    Args:
+        out: The output folder.
+        everywhere: Look into all folders of results, where a run that was killed while it began has
+            left nothing.
+    """
     for path in out.glob(".*.part"):
         path.unlink(missing_ok=True)
     stack = [out / MASKS, out / COMPOSITES]
@@ -114,10 +120,10 @@ def remove_leftovers(out: Path) -> None:
         try:
             with os.scandir(stack.pop()) as entries:
                 for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        stack.append(Path(entry.path))
-                    elif fnmatch(entry.name, ".*.part"):
+                    if fnmatch(entry.name, ".*.part"):
                         Path(entry.path).unlink(missing_ok=True)
+                    elif everywhere and entry.is_dir(follow_symlinks=False):
+                        stack.append(Path(entry.path))
         except FileNotFoundError:
             continue
 

@@ -153,7 +153,7 @@ class SegmentRun:
                 try:
                     yield pool, ledger
                 except BaseException:
-                    with suppress(OSError):  # what ended the run is the error to tell of
+                    with suppress(BanetError):  # what ended the run is the error to tell of
                         self._write_run_file(finished=False)
                     raise
 
@@ -242,7 +242,13 @@ class SegmentRun:
 
     def _write_run_file(self, *, finished: bool) -> None:
         content = self.summary().as_json()
-        self.folder.write_run_file(content if finished else {**content, "exit_code": None})
+        try:
+            self.folder.write_run_file(content if finished else {**content, "exit_code": None})
+        except OSError as error:
+            raise BanetError(
+                f"{self.settings.out}: {error.strerror or error}; make room or choose another "
+                "--out, then run the same command again, which goes on from there"
+            ) from error
 
 
 def _threads_per_worker(pool: Pool, options: SegmentOptions) -> int | None:

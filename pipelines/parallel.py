@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import dask
 from dask.system import CPU_COUNT
+from dask.utils import key_split
 
 from pipelines import __version__
 from pipelines.errors import BanetError, ConfigError, InputError
@@ -26,6 +27,8 @@ Result = TypeVar("Result")
 WINDOW_PER_WORKER = 2
 """Tasks in flight per worker thread: one running and one waiting, so that none waits for the
 driver, and little is left to finish when a run is interrupted."""
+
+RESULTS_PER_CLEARING = 1000
 
 CONNECT_SECONDS = 20
 
@@ -139,6 +142,7 @@ class _DaskResults(Iterator[Result]):
         self._tasks = tasks
         self._window = window
         self._completed = as_completed()
+        self._taken = 0
 
     def _fill_window(self) -> None:
         for task in islice(self._tasks, self._window - self._completed.count()):
@@ -160,6 +164,9 @@ class _DaskResults(Iterator[Result]):
                 "into the workers' logs, then run the same command again"
             ) from error
         future.release()
+        self._taken += 1
+        if self._taken % RESULTS_PER_CLEARING == 0:
+            key_split.cache_clear()  # which else holds the names of the last 100,000 tasks
         return result
 
 
@@ -179,6 +186,13 @@ def _local_threads(count: int) -> Iterator[DaskPool]:
         "distributed.admin.tick.limit": "1 h",
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
+        # What nobody here looks at, and what took more memory the longer a run lasted.
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.low-level-log-length": 10,
+        "distributed.admin.system-monitor.log-length": 10,
+        "distributed.admin.system-monitor.gil.enabled": False,
+        "distributed.diagnostics.computations.max-history": 1,
+        "distributed.diagnostics.erred-tasks.max-history": 1,
     }
     with (
         dask.config.set(settings),

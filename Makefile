@@ -1,5 +1,6 @@
 # make demo   segments examples/photos with the weights that come with banet
 # make test   runs the tests
+# make heavy  runs the tests that take many minutes, which the others leave out
 # make check  runs all that CI runs
 # make docs   writes docs/cli.md anew from the commands, docs/reproduction.md and docs/training.md
 #             from benchmarks/results
@@ -14,7 +15,7 @@ INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports wheel docs clean
+.PHONY: help demo test heavy check lint types imports wheel docs clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -40,6 +41,9 @@ demo: $(INSTALLED)
 
 test: $(DEVELOPED)
 	$(BIN)/python -m pytest
+
+heavy: $(DEVELOPED)
+	$(BIN)/python -m pytest -m heavy
 
 lint: $(DEVELOPED)
 	$(BIN)/ruff check .

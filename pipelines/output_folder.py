@@ -89,6 +89,14 @@ class OutputFolder:
         """Write the run file of this run."""
         write_run_file(self._file(RUN_FILE, self.shard), content)
 
+    def sweep(self) -> None:
+        """Delete the temporary files of workers that died while others finished the run.
+
+        Where there are shards they may be another one's, which is running.
+        """
+        if self.shard is None:
+            remove_leftovers(self.path, everywhere=True)
+
     @contextmanager
     def held(self, *, root: Path, announce: Callable[[], None]) -> Iterator[None]:
         """Have the folder, or the part of a shard in it, for oneself during a `with` block.

@@ -107,6 +107,8 @@ class SegmentRun:
                     progress.start("Segmenting", len(work))
                     self._segment(work, pool, ledger, progress)
                     progress.finish()
+                if self.options.scheduler is not None:
+                    self.folder.sweep()
                 self._tell_of_notes()
             self._write_run_file(finished=True)
             if self.review is not None:

@@ -175,10 +175,12 @@ def _local_threads(count: int) -> Iterator[DaskPool]:
     from distributed import Client, Scheduler, SpecCluster, Worker
 
     # Both insist on a web server. It gets no pages, and nobody elsewhere can reach it.
+    # Of the extensions none is needed; "spans" remembers every task for good.
     node = {
         "protocol": "inproc://",
         "dashboard": False,
         "dashboard_address": "127.0.0.1:0",
+        "extensions": {},
     }
     # A memory limit would pause the only worker for good once torch alone exceeds its share.
     worker = {"cls": Worker, "options": {**node, "nthreads": count, "memory_limit": 0}}

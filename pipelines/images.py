@@ -169,21 +169,28 @@ def read_bytes(path: Path) -> bytes:
 
     Raises:
         MissingFileError: It does not exist.
-        PhotoError: It may not be read, is no regular file, is empty, or is larger than
-            `MAX_FILE_BYTES`.
+        PhotoError: It may not be read, is no regular file, is empty, is larger than
+            `MAX_FILE_BYTES`, or changed meanwhile, so that it may be half of this and half of that.
     """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(path.stat().st_mode):
             raise PhotoError("not a regular file")
-        size = status.st_size
-        if size > MAX_FILE_BYTES:
-            raise PhotoError(f"too large: {size:,} bytes, the limit is {MAX_FILE_BYTES:,}")
-        content = path.read_bytes()
+        # Path.open knows no opener.
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):  # since a moment ago
+                raise PhotoError("not a regular file")
+            size = status.st_size
+            if size > MAX_FILE_BYTES:
+                raise PhotoError(f"too large: {size:,} bytes, the limit is {MAX_FILE_BYTES:,}")
+            content = file.read()
+            after = os.fstat(file.fileno())
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError("no such file") from error
     except OSError as error:
         raise PhotoError(f"cannot be read: {error.strerror or error}") from error
+    if (after.st_size, after.st_mtime_ns) != (len(content), status.st_mtime_ns):
+        raise PhotoError("changed while it was being read; the next run takes it as it is then")
     if not content:
         raise PhotoError("empty file")
     return content
@@ -356,6 +363,11 @@ def write_atomically(path: Path, content: bytes) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Open what may have become a named pipe, for which nobody may ever come to write."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _encode_by_opencv(

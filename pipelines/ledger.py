@@ -3,13 +3,14 @@
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Any, BinaryIO, Literal, Self, get_args, get_origin, get_type_hints
 
-from pipelines.errors import InputError
+from pipelines.errors import BanetError, InputError
 from pipelines.images import write_atomically
 
 LEDGER_NAME = "results.jsonl"
@@ -85,8 +86,15 @@ def read_ledger(path: Path) -> dict[str, LedgerRow]:
     Raises:
         InputError: The file is there and cannot be read.
     """
+    rows: dict[str, LedgerRow] = {}
+    damaged = 0
     try:
-        lines = path.read_bytes().splitlines()
+        with path.open("rb") as file:
+            for _, row in _lines(file):
+                if row is None:
+                    damaged += 1
+                else:
+                    rows[row.source] = row
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
@@ -94,15 +102,6 @@ def read_ledger(path: Path) -> dict[str, LedgerRow]:
             f"{path}: the ledger of earlier runs cannot be read ({error.strerror or error}); mend "
             "its permissions or choose another folder for the results"
         ) from error
-    rows: dict[str, LedgerRow] = {}
-    damaged = 0
-    for line in lines:
-        try:
-            row = _parse_row(line)
-        except (ValueError, TypeError, AttributeError):
-            damaged += 1
-        else:
-            rows[row.source] = row
     if damaged:
         logger.warning("%s: %d unreadable lines; their photos are done again", path, damaged)
     return rows
@@ -125,21 +124,29 @@ class Ledger:
     is rewritten atomically, sorted and with one row per photo, so that readers of a finished run
     need not know about superseding.
 
+    Rows that are appended stay on the disk alone: a run over millions of photos is to need no more
+    memory at its end than at its beginning.
+
     Args:
         path: Of the file.
-        rows: What `read_ledger` found in it.
+        rows: What `read_ledger` found of the photos that are this ledger's.
+        remember: Keep the rows in memory nevertheless, for `rows`, and for photos that are begun
+            more than once.
     """
 
-    def __init__(self, path: Path, rows: Mapping[str, LedgerRow]) -> None:
+    def __init__(
+        self, path: Path, rows: Mapping[str, LedgerRow], *, remember: bool = False
+    ) -> None:
         self._path = path
-        self._rows = dict(rows)
+        self._earlier = rows
+        self._remembered = dict(rows) if remember else None
         self._begun: dict[str, LedgerRow] = {}
 
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._file = self._path.open("a+b", buffering=0)
         if self._ends_in_a_torn_line():
-            self._file.write(b"\n")
+            self._write(b"\n")
         return self
 
     def __exit__(
@@ -148,23 +155,39 @@ class Ledger:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._file.close()
-        write_ledger(self._path, self._rows)
+        with self._file:
+            try:
+                self._rewrite()
+            except (OSError, BanetError) as failure:
+                if error is not None:  # which tells more, and what was appended is whole as it is
+                    return
+                if isinstance(failure, BanetError):
+                    raise
+                raise self._unwritable(failure) from failure
 
     def append(self, rows: Iterable[LedgerRow]) -> None:
-        """Record the results of some photos."""
+        """Record the results of some photos.
+
+        Raises:
+            BanetError: They cannot be written, or the ledger was deleted.
+        """
         for row in rows:
-            self._rows[row.source] = row
+            self._write(row.to_line())
             self._begun.pop(row.source, None)
-            self._file.write(row.to_line())
+            if self._remembered is not None:
+                self._remembered[row.source] = row
 
     def begin(self, sources: Iterable[str]) -> None:
         """Take back the rows of photos whose results are about to be replaced.
 
         Otherwise a run that dies between the replacing and the new row would leave the old row
         beside the new results, and a later run with the old options would take them for its own.
+
+        Raises:
+            BanetError: As for `append`.
         """
-        rows = [self._rows[source] for source in sources if source in self._rows]
+        known = self._earlier if self._remembered is None else self._remembered
+        rows = [known[source] for source in sources if source in known]
         stale = [row for row in rows if row.status != "failed"]
         self.append(replace(row, status="failed", error=BEGUN_ERROR) for row in stale)
         self._begun.update((row.source, row) for row in stale)
@@ -177,14 +200,74 @@ class Ledger:
 
     @property
     def rows(self) -> Mapping[str, LedgerRow]:
-        """Return the newest row of every photo."""
-        return MappingProxyType(self._rows)
+        """Return the newest row of every photo, where rows are remembered."""
+        assert self._remembered is not None
+        return MappingProxyType(self._remembered)
+
+    def _write(self, line: bytes) -> None:
+        """Write a line, or nothing of it."""
+        status = os.fstat(self._file.fileno())
+        if status.st_nlink == 0:
+            raise self._deleted()
+        rest = memoryview(line)
+        try:
+            while rest:  # on a disk with little space left a part is written before the error comes
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            with suppress(OSError):
+                self._file.truncate(status.st_size)
+            raise self._unwritable(error) from error
+
+    def _rewrite(self) -> None:
+        """Bring the rows in order, the newest of every photo, from file to file."""
+        try:
+            file = self._path.open("rb")
+        except FileNotFoundError as error:
+            raise self._deleted() from error
+        with file:
+            if not os.path.samestat(os.fstat(file.fileno()), os.fstat(self._file.fileno())):
+                raise self._deleted()
+            places = {row.source: place for place, row in _lines(file) if row is not None}
+
+            def lines() -> Iterator[bytes]:
+                for source in sorted(places.keys() | self._earlier.keys()):
+                    if source in places:
+                        file.seek(places[source])
+                        yield file.readline()
+                    else:
+                        yield self._earlier[source].to_line()
+
+            write_atomically(self._path, b"".join(lines()))
+
+    def _unwritable(self, error: OSError) -> BanetError:
+        return BanetError(
+            f"{self._path}: cannot be written ({error.strerror or error}); make room or mend its "
+            "permissions, then run the same command again, which goes on from there"
+        )
+
+    def _deleted(self) -> BanetError:
+        return BanetError(
+            f"{self._path}: was deleted or replaced while the run was writing it, and other "
+            "results perhaps as well; run the same command again, which makes what is missing"
+        )
 
     def _ends_in_a_torn_line(self) -> bool:
         if self._file.seek(0, os.SEEK_END) == 0:
             return False
         self._file.seek(-1, os.SEEK_END)
         return self._file.read(1) != b"\n"
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[int, LedgerRow | None]]:
+    """Yield where each line of a ledger begins, and its row, None if it is none."""
+    place = 0
+    for line in file:
+        try:
+            row = _parse_row(line)
+        except (ValueError, TypeError, AttributeError, RecursionError):
+            row = None
+        yield place, row
+        place += len(line)
 
 
 def _parse_row(line: bytes) -> LedgerRow:

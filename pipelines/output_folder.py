@@ -67,8 +67,10 @@ class OutputFolder:
                 rows |= read_ledger(self._file(LEDGER_NAME, shard))
         return rows
 
-    def own(self, rows: Mapping[str, LedgerRow]) -> dict[str, LedgerRow]:
+    def own(self, rows: Mapping[str, LedgerRow]) -> Mapping[str, LedgerRow]:
         """Return the rows that belong into the ledger of this run."""
+        if self.shard is None:
+            return rows
         return {source: row for source, row in rows.items() if self.takes(source)}
 
     def takes(self, source: str) -> bool:
@@ -86,6 +88,14 @@ class OutputFolder:
     def write_run_file(self, content: Mapping[str, object]) -> None:
         """Write the run file of this run."""
         write_run_file(self._file(RUN_FILE, self.shard), content)
+
+    def sweep(self) -> None:
+        """Delete the temporary files of workers that died while others finished the run.
+
+        Where there are shards they may be another one's, which is running.
+        """
+        if self.shard is None:
+            remove_leftovers(self.path, everywhere=True)
 
     @contextmanager
     def held(self, *, root: Path, announce: Callable[[], None]) -> Iterator[None]:
@@ -105,8 +115,8 @@ class OutputFolder:
                 self._begin(stack, root, announce)
             except OSError as error:
                 raise BanetError(
-                    f"--out {self.path}: cannot be written ({error.strerror or error}); mend its "
-                    "permissions or choose another folder"
+                    f"--out {self.path}: cannot be written ({error.strerror or error}); make "
+                    "room or mend its permissions, or choose another folder"
                 ) from error
             yield
 
@@ -134,8 +144,9 @@ class OutputFolder:
             self._take_up(self._shards_of_other_counts(LEDGER_NAME))
             announce()
             return
-        if not all(run.finished for run in self._earlier_runs()):  # else there is none to look for
-            remove_leftovers(self.path)
+        remove_leftovers(
+            self.path, everywhere=not all(run.finished for run in self._earlier_runs())
+        )
         self._take_up(self._shards(LEDGER_NAME))
         if shards := self._shards(RUN_FILE):
             announce()  # before the other files that name the root go

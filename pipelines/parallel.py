@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import dask
 from dask.system import CPU_COUNT
+from dask.utils import key_split
 
 from pipelines import __version__
 from pipelines.errors import BanetError, ConfigError, InputError
@@ -28,6 +29,8 @@ Result = TypeVar("Result")
 WINDOW_PER_WORKER = 2
 """Tasks in flight per worker thread: one running and one waiting, so that none waits for the
 driver, and little is left to finish when a run is interrupted."""
+
+RESULTS_PER_CLEARING = 1000
 
 CONNECT_SECONDS = 20
 
@@ -171,6 +174,7 @@ class _DaskResults(Iterator[Result]):
         self._tasks = tasks
         self._window = window
         self._completed = as_completed()
+        self._taken = 0
 
     def _fill_window(self) -> None:
         for task in islice(self._tasks, self._window - self._completed.count()):
@@ -192,6 +196,9 @@ class _DaskResults(Iterator[Result]):
                 "into the workers' logs, then run the same command again"
             ) from error
         future.release()
+        self._taken += 1
+        if self._taken % RESULTS_PER_CLEARING == 0:
+            key_split.cache_clear()  # which else holds the names of the last 100,000 tasks
         return result
 
 
@@ -199,7 +206,8 @@ class _DaskResults(Iterator[Result]):
 def _local_threads(count: int) -> Iterator[DaskPool]:
     from distributed import Client, Scheduler, SpecCluster, Worker
 
-    node = {"protocol": "inproc://", **_WEB_SERVER}
+    # Of the extensions none is needed; "spans" remembers every task for good.
+    node = {"protocol": "inproc://", "extensions": {}, **_WEB_SERVER}
     # A memory limit would pause the only worker for good once torch alone exceeds its share.
     worker = {"cls": Worker, "options": {**node, "nthreads": count, "memory_limit": 0}}
     settings = {
@@ -207,9 +215,15 @@ def _local_threads(count: int) -> Iterator[DaskPool]:
         # a core, whether there was work or not.
         "distributed.admin.tick.interval": "1 s",
         "distributed.admin.tick.limit": "1 h",
-        "distributed.worker.profile.enabled": False,
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
+        # What nobody here looks at, and what took more memory the longer a run lasted.
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.low-level-log-length": 10,
+        "distributed.admin.system-monitor.log-length": 10,
+        "distributed.admin.system-monitor.gil.enabled": False,
+        "distributed.diagnostics.computations.max-history": 1,
+        "distributed.diagnostics.erred-tasks.max-history": 1,
     }
     with (
         dask.config.set(settings),

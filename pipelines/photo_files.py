@@ -1,7 +1,10 @@
 """Where the results of photos go: never among the photos, and no two to the same place."""
 
+import hashlib
+import os
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 from pipelines.errors import ConfigError, InputError
@@ -11,6 +14,9 @@ from pipelines.photo_search import PhotoTree
 MASKS = "masks"
 COMPOSITES = "composites"
 RESULT_EXTENSIONS = frozenset({".png", ".jpg", ".webp"})
+
+LONGEST_STEM = 255 - max(map(len, RESULT_EXTENSIONS))
+"""Bytes that the name of a file may have without its extension, in all usual file systems."""
 
 
 def default_output_folder(tree: PhotoTree) -> Path:
@@ -79,6 +85,7 @@ def assign_stems(sources: Sequence[str], earlier: Mapping[str, str]) -> dict[str
 
     The extension is dropped; a photo whose name is then taken keeps it. Names count as equal if
     any usual file system holds them for equal: without regard to case and Unicode composition.
+    What would be too long a name with the extension of a result is cut, and told by a hash.
     A name is taken, too, if its results would have the name of a folder (`a.png/`). Pictures that
     cannot be read come last, so that a raw file takes nothing from the JPEG beside it.
 
@@ -98,13 +105,27 @@ def assign_stems(sources: Sequence[str], earlier: Mapping[str, str]) -> dict[str
     return stems
 
 
-def remove_leftovers(out: Path) -> None:
-    """Delete the temporary files that a killed run left in its output folder."""
-    leftovers = [*out.glob(".*.part")]
-    for name in (MASKS, COMPOSITES):
-        leftovers.extend((out / name).rglob(".*.part"))
-    for path in leftovers:
+def remove_leftovers(out: Path, *, everywhere: bool) -> None:
+    """Delete the temporary files that a killed run left in its output folder.
+
+    Args:
+        out: The output folder.
+        everywhere: Look into all folders of results, where a run that was killed while it began has
+            left nothing.
+    """
+    for path in out.glob(".*.part"):
         path.unlink(missing_ok=True)
+    stack = [out / MASKS, out / COMPOSITES]
+    while stack:  # rglob recurses, and folders may be deeper than Python does
+        try:
+            with os.scandir(stack.pop()) as entries:
+                for entry in entries:
+                    if fnmatch(entry.name, ".*.part"):
+                        Path(entry.path).unlink(missing_ok=True)
+                    elif everywhere and entry.is_dir(follow_symlinks=False):
+                        stack.append(Path(entry.path))
+        except FileNotFoundError:
+            continue
 
 
 def _names_of_folders(sources: Sequence[str]) -> Iterator[str]:
@@ -116,9 +137,20 @@ def _names_of_folders(sources: Sequence[str]) -> Iterator[str]:
 
 
 def _candidate_stems(source: str) -> Iterator[str]:
-    yield default_stem(source)
-    yield source
+    yield _shortened(default_stem(source))
+    yield _shortened(source)
     number = 2
     while True:
-        yield f"{source}-{number}"
+        yield _shortened(f"{source}-{number}")
         number += 1
+
+
+def _shortened(stem: str) -> str:
+    """Cut a name that has no room for an extension, and add a hash of all of it."""
+    folder, slash, name = stem.rpartition("/")
+    encoded = os.fsencode(name)
+    if len(encoded) <= LONGEST_STEM:
+        return stem
+    ending = f"-{hashlib.sha256(os.fsencode(stem)).hexdigest()[:12]}"
+    beginning = encoded[: LONGEST_STEM - len(ending)].decode("utf-8", "ignore")
+    return f"{folder}{slash}{beginning}{ending}"

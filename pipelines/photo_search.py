@@ -183,22 +183,42 @@ class _Search:
         pending = [folder]
         while pending:
             links: list[Path] = []
-            for start in pending:
-                for name, folders, files in os.walk(start, onerror=_refuse_unreadable):
-                    parent = Path(name)
+            stack = pending[::-1]
+            while stack:  # os.walk recurses before Python 3.12, and folders may be deeper than that
+                parent = stack.pop()
+                try:
                     status = parent.stat()
                     identity = status.st_dev, status.st_ino
                     if identity in visited:
-                        folders.clear()
                         continue
-                    visited.add(identity)
-                    if parent.is_symlink():
-                        self.folders.append(parent)
-                    folders[:] = sorted(child for child in folders if not child.startswith("."))
-                    paths = [parent / child for child in folders]
-                    links.extend(path for path in paths if path.is_symlink())
-                    yield parent, files
+                    folders, files = _names_in(parent)
+                except OSError as error:
+                    raise _unreadable(error) from error
+                visited.add(identity)
+                if parent.is_symlink():
+                    self.folders.append(parent)
+                paths = [parent / child for child in folders if not child.startswith(".")]
+                links.extend(path for path in paths if path.is_symlink())
+                stack.extend(path for path in reversed(paths) if not path.is_symlink())
+                yield parent, files
             pending = links
+
+
+def _names_in(folder: Path) -> tuple[list[str], list[str]]:
+    """Return the names of the folders, sorted, and of the files in a folder."""
+    with os.scandir(folder) as entries:
+        is_folder = {entry.name: _is_folder(entry) for entry in entries}
+    return (
+        sorted(name for name, it_is in is_folder.items() if it_is),
+        [name for name, it_is in is_folder.items() if not it_is],
+    )
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
 
 
 def _parse_pattern(path: Path) -> Pattern | None:
@@ -224,8 +244,8 @@ def _common_folder(bases: Sequence[Path]) -> Path:
         ) from error
 
 
-def _refuse_unreadable(error: OSError) -> None:
-    raise InputError(
+def _unreadable(error: OSError) -> InputError:
+    return InputError(
         f"{error.filename}: this folder cannot be read ({error.strerror}); mend its permissions "
         "or leave it out"
-    ) from error
+    )

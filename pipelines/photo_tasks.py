@@ -58,9 +58,9 @@ class TaskSettings:
     watching: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PhotoTask:
-    """One photo to segment.
+    """One photo to segment. All of a run are in memory at once, small as they are.
 
     Attributes:
         source: Path relative to the root.

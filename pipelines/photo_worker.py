@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -257,7 +258,7 @@ class _PhotoWorker:
                 with self._memory.taken(needed) as share:
                     row, content = self._read(row)
                     if photo.known is not None and photo.known.sha256 == row.sha256:
-                        return replace(photo.known, mtime_ns=row.mtime_ns)
+                        return replace(photo.known, size=row.size, mtime_ns=row.mtime_ns)
                     header = read_header(content, reduced_to=self._least_side())
                     needed = len(content) + memory_of_photo(header, self._settings)
                     # Where there is not enough at once, the file is read again once there is.
@@ -409,8 +410,15 @@ class _PhotoWorker:
             encoded = encode(picture, image_format, icc_profile=icc_profile)
         with self.clock("write"):
             target = self._settings.out / path
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(target.parent)
             write_atomically(target, encoded)
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder, and those above it one by one: they may be more than Python recurses."""
+    missing = list(takewhile(lambda path: not path.exists(), (folder, *folder.parents)))
+    for path in reversed(missing):
+        path.mkdir(exist_ok=True)
 
 
 def _examine(row: LedgerRow, path: Path) -> tuple[LedgerRow, int]:

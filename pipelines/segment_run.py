@@ -4,7 +4,7 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
@@ -119,6 +119,8 @@ class SegmentRun:
                     progress.start("Segmenting", len(work), self.figures)
                     self._segment(work, pool, ledger, progress)
                     progress.finish()
+                if self.options.scheduler is not None:
+                    self.folder.sweep()
                 self._tell_of_notes()
             self._write_run_file(finished=True)
             if self.review is not None:
@@ -192,12 +194,15 @@ class SegmentRun:
             self.computed_by(next(pool.map(probe_worker, [self.settings])))
             # Before the first result: a run that dies must have left word of itself.
             self._write_run_file(finished=False)
-            with Ledger(self.folder.ledger, self.folder.own(earlier)) as ledger:
+            with Ledger(
+                self.folder.ledger, self.folder.own(earlier), remember=self.options.watch
+            ) as ledger:
                 self.handed_out = time.perf_counter()
                 try:
                     yield pool, ledger
                 except BaseException:
-                    self._write_run_file(finished=False)
+                    with suppress(BanetError):  # what ended the run is the error to tell of
+                        self._write_run_file(finished=False)
                     raise
 
     def _segment(
@@ -284,7 +289,13 @@ class SegmentRun:
 
     def _write_run_file(self, *, finished: bool) -> None:
         content = self.summary().as_json()
-        self.folder.write_run_file(content if finished else {**content, "exit_code": None})
+        try:
+            self.folder.write_run_file(content if finished else {**content, "exit_code": None})
+        except OSError as error:
+            raise BanetError(
+                f"{self.settings.out}: {error.strerror or error}; make room or choose another "
+                "--out, then run the same command again, which goes on from there"
+            ) from error
 
 
 def _in_order(seconds: Mapping[Stage, float]) -> dict[Stage, float]:

@@ -103,7 +103,7 @@ def test_a_result_never_has_the_name_of_a_folder() -> None:
 def test_only_temporary_files_are_left_overs(touch: Touch) -> None:
     folder = touch(".7.part", "masks/x/.123.part", "masks/x/a.png", "masks/b.part", "mine/.8.part")
 
-    remove_leftovers(folder)
+    remove_leftovers(folder, everywhere=True)
 
     names = {path.name for path in folder.rglob("*") if path.is_file()}
     assert names == {"a.png", "b.part", ".8.part"}

@@ -50,6 +50,19 @@ class Interrupted:
         """End."""
 
 
+def test_a_second_interrupt_ends_the_wait_for_what_is_in_flight(
+    run: Run, photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.segment_run.SAME_INTERRUPT_SECONDS", 0.0)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, progress=Interrupted(), workers=2)  # at the first result, and at the second
+
+    done = len(ledger(out))
+    assert 2 <= done < 5
+    assert (run(photos).skipped, len(ledger(out))) == (done, 5)
+
+
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_another_input_folder_cannot_overwrite_the_results(
     run: Run, photos: Path, out: Path, write_photo: WritePhoto, *, dry_run: bool

@@ -26,6 +26,7 @@ from pipelines.colours import to_rgb
 from pipelines.decoders import note_on_parts, open_image, pillow_errors
 from pipelines.errors import MissingFileError, PhotoError
 from pipelines.file_kinds import is_unreadable_name
+from pipelines.storage import Location, RemotePath
 
 Pixels = NDArray[np.uint8]
 ImageFormat = Literal["png", "jpg", "webp"]
@@ -101,7 +102,7 @@ def is_picture_path(path: Path) -> bool:
     return is_photo_path(path) or (is_unreadable_name(path.name) and not path.name.startswith("."))
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Location) -> bytes:
     """Read a whole file.
 
     Raises:
@@ -110,12 +111,11 @@ def read_bytes(path: Path) -> bytes:
             `MAX_FILE_BYTES`.
     """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise PhotoError("not a regular file")
-        size = status.st_size
-        if size > MAX_FILE_BYTES:
-            raise PhotoError(f"too large: {size:,} bytes, the limit is {MAX_FILE_BYTES:,}")
+        if isinstance(path, Path):  # whoever reads behind URLs knows the size from a listing
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise PhotoError("not a regular file")
+            refuse_large_file(status.st_size)
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError("no such file") from error
@@ -124,6 +124,16 @@ def read_bytes(path: Path) -> bytes:
     if not content:
         raise PhotoError("empty file")
     return content
+
+
+def refuse_large_file(size: int) -> None:
+    """Make sure that a file has no more than `MAX_FILE_BYTES`.
+
+    Raises:
+        PhotoError: It has.
+    """
+    if size > MAX_FILE_BYTES:
+        raise PhotoError(f"too large: {size:,} bytes, the limit is {MAX_FILE_BYTES:,}")
 
 
 def count_pixels(content: bytes) -> int:
@@ -240,12 +250,15 @@ def encode(pixels: Pixels, image_format: ImageFormat, *, icc_profile: bytes | No
     return content if icc_profile is None else _with_profile(content, icc_profile)
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Location, content: bytes) -> None:
     """Write a file so that its path holds, at any moment, the old content or all of the new one.
 
     Raises:
         OSError: It cannot be written; the error names `path`.
     """
+    if isinstance(path, RemotePath):
+        path.write_bytes(content)
+        return
     temporary = path.with_name(f".{uuid4().hex}.part")
     try:
         with temporary.open("wb") as file:

@@ -9,8 +9,10 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
-from pipelines.errors import InputError
+from pipelines.errors import InputError, LockedError
 from pipelines.images import write_atomically
+from pipelines.object_log import ObjectLog, read_log, remove_parts
+from pipelines.storage import Location, RemotePath
 
 LEDGER_NAME = "results.jsonl"
 
@@ -30,6 +32,7 @@ class LedgerRow:
         source: Path of the photo relative to the input folder, with forward slashes.
         size: Of the file, in bytes; None if it could not be examined.
         mtime_ns: Time of its last change in nanoseconds since 1970; None likewise.
+        etag: What an object store calls its content; None elsewhere.
         sha256: Of the file; None if it could not be read.
         status: `ok`, `empty` (no person found) or `failed`.
         mask: Path of the mask relative to the output folder; None if there is none. A failed photo
@@ -51,6 +54,7 @@ class LedgerRow:
     source: str
     size: int | None = None
     mtime_ns: int | None = None
+    etag: str | None = None
     sha256: str | None = None
     status: Status
     mask: str | None = None
@@ -76,7 +80,7 @@ _KINDS: dict[str, Any] = get_type_hints(LedgerRow)
 """Type of every key of a row."""
 
 
-def read_ledger(path: Path) -> dict[str, LedgerRow]:
+def read_ledger(path: Location) -> dict[str, LedgerRow]:
     """Read a ledger; the last row of a photo counts, and an absent file is an empty ledger.
 
     Lines that are no ledger rows, such as one torn by a power cut, are left out: the worst that
@@ -86,7 +90,7 @@ def read_ledger(path: Path) -> dict[str, LedgerRow]:
         InputError: The file is there and cannot be read.
     """
     try:
-        lines = path.read_bytes().splitlines()
+        content = read_log(path) if isinstance(path, RemotePath) else path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
@@ -96,7 +100,7 @@ def read_ledger(path: Path) -> dict[str, LedgerRow]:
         ) from error
     rows: dict[str, LedgerRow] = {}
     damaged = 0
-    for line in lines:
+    for line in content.splitlines():
         try:
             row = _parse_row(line)
         except (ValueError, TypeError, AttributeError):
@@ -108,20 +112,23 @@ def read_ledger(path: Path) -> dict[str, LedgerRow]:
     return rows
 
 
-def write_ledger(path: Path, rows: Mapping[str, LedgerRow]) -> None:
+def write_ledger(path: Location, rows: Mapping[str, LedgerRow]) -> None:
     """Write a whole ledger, sorted and with one row per photo.
 
     Raises:
         OSError: It cannot be written.
     """
     write_atomically(path, b"".join(rows[source].to_line() for source in sorted(rows)))
+    if isinstance(path, RemotePath):
+        remove_parts(path)
 
 
 class Ledger:
     """Appends rows while a run lasts; a context manager, for one process at a time.
 
     Each row is written at once, in a single system call, so that a killed run loses at most the
-    photos in work. A row supersedes earlier ones of its photo. When the ledger is closed, the file
+    photos in work. Behind a URL, where nothing can be appended to, it is those of the last seconds:
+    see `ObjectLog`. A row supersedes earlier ones of its photo. When the ledger is closed, the file
     is rewritten atomically, sorted and with one row per photo, so that readers of a finished run
     need not know about superseding.
 
@@ -130,16 +137,18 @@ class Ledger:
         rows: What `read_ledger` found in it.
     """
 
-    def __init__(self, path: Path, rows: Mapping[str, LedgerRow]) -> None:
+    def __init__(self, path: Location, rows: Mapping[str, LedgerRow]) -> None:
         self._path = path
         self._rows = dict(rows)
         self._begun: dict[str, LedgerRow] = {}
 
     def __enter__(self) -> Self:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("a+b", buffering=0)
-        if self._ends_in_a_torn_line():
-            self._file.write(b"\n")
+        if isinstance(self._path, RemotePath):
+            write_ledger(self._path, self._rows)
+            self._file: ObjectLog | _AppendedFile = ObjectLog(self._path)
+        else:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = _AppendedFile(self._path)
         return self
 
     def __exit__(
@@ -149,7 +158,8 @@ class Ledger:
         traceback: TracebackType | None,
     ) -> None:
         self._file.close()
-        write_ledger(self._path, self._rows)
+        if not isinstance(error, LockedError):  # the ledger is another run's by now
+            write_ledger(self._path, self._rows)
 
     def append(self, rows: Iterable[LedgerRow]) -> None:
         """Record the results of some photos."""
@@ -169,16 +179,39 @@ class Ledger:
         self.append(replace(row, status="failed", error=BEGUN_ERROR) for row in stale)
         self._begun.update((row.source, row) for row in stale)
         if stale:
-            os.fsync(self._file.fileno())
+            self._file.sync()
 
     def give_back(self, sources: Iterable[str]) -> None:
         """Let the rows that `begin` took back hold again: their results were not replaced."""
         self.append([self._begun[source] for source in sources if source in self._begun])
 
     @property
+    def begun_at_once(self) -> int:
+        """Return for how many photos `begin` is best called: behind a URL each call is a file."""
+        return 1000 if isinstance(self._path, RemotePath) else 1
+
+    @property
     def rows(self) -> Mapping[str, LedgerRow]:
         """Return the newest row of every photo."""
         return MappingProxyType(self._rows)
+
+
+class _AppendedFile:
+    """A file on a disk, to which lines are appended."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a+b", buffering=0)
+        if self._ends_in_a_torn_line():
+            self._file.write(b"\n")
+
+    def write(self, line: bytes) -> None:
+        self._file.write(line)
+
+    def sync(self) -> None:
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
 
     def _ends_in_a_torn_line(self) -> bool:
         if self._file.seek(0, os.SEEK_END) == 0:

@@ -2,18 +2,19 @@
 
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from pipelines.errors import ConfigError, InputError
 from pipelines.file_kinds import is_unreadable_name
-from pipelines.photo_search import PhotoTree
+from pipelines.photo_tree import PhotoTree
+from pipelines.storage import Location, lies_in, path_within
 
 MASKS = "masks"
 COMPOSITES = "composites"
 RESULT_EXTENSIONS = frozenset({".png", ".jpg", ".webp"})
 
 
-def default_output_folder(tree: PhotoTree) -> Path:
+def default_output_folder(tree: PhotoTree) -> Location:
     """Return the folder `<folder>-segmented` beside the input folder.
 
     Raises:
@@ -27,7 +28,7 @@ def default_output_folder(tree: PhotoTree) -> Path:
     return tree.root.with_name(f"{tree.root.name}-segmented")
 
 
-def refuse_overlap(tree: PhotoTree, out: Path) -> None:
+def refuse_overlap(tree: PhotoTree, out: Location) -> None:
     """Make sure that no result can become an input of this or the next run.
 
     Raises:
@@ -37,12 +38,12 @@ def refuse_overlap(tree: PhotoTree, out: Path) -> None:
     target = out.resolve()
     for folder in tree.folders:
         real = folder.resolve()
-        if target.is_relative_to(real):
+        if lies_in(target, real):
             raise InputError(
                 f"--out {out}: lies inside the input folder {folder}, so that its results would "
                 "be segmented by the next run; choose a folder beside the input folder"
             )
-        if real.is_relative_to(target):
+        if lies_in(real, target):
             raise InputError(
                 f"--out {out}: holds the input folder {folder}; choose a folder beside it"
             )
@@ -53,9 +54,10 @@ def refuse_overlap(tree: PhotoTree, out: Path) -> None:
                 "run; choose a folder elsewhere, or a narrower pattern"
             )
     for results in (out.absolute() / MASKS, out.absolute() / COMPOSITES):
-        if not results.is_relative_to(tree.root):
+        below = path_within(results, tree.root)
+        if below is None:
             continue
-        prefix = f"{results.relative_to(tree.root).as_posix()}/"
+        prefix = f"{below}/"
         overwritten = next((name for name in tree.sources if name.startswith(prefix)), None)
         if overwritten is not None:
             raise InputError(
@@ -66,7 +68,7 @@ def refuse_overlap(tree: PhotoTree, out: Path) -> None:
 
 def default_stem(source: str) -> str:
     """Return the path of a photo without its extension, which its results get if they can."""
-    return str(PurePosixPath(source).with_suffix(""))
+    return str(PurePosixPath(_plain(source)).with_suffix(""))
 
 
 def name_key(name: str) -> str:
@@ -98,7 +100,7 @@ def assign_stems(sources: Sequence[str], earlier: Mapping[str, str]) -> dict[str
     return stems
 
 
-def remove_leftovers(out: Path) -> None:
+def remove_leftovers(out: Location) -> None:
     """Delete the temporary files that a killed run left in its output folder."""
     leftovers = [*out.glob(".*.part")]
     for name in (MASKS, COMPOSITES):
@@ -115,8 +117,18 @@ def _names_of_folders(sources: Sequence[str]) -> Iterator[str]:
             yield str(folder.with_suffix(""))
 
 
+def _plain(source: str) -> str:
+    """Return a path that leads nowhere else when it is put behind that of a folder.
+
+    Objects may have any name, such as `a//../../b.jpg`, which in a folder would lead out of it.
+    """
+    names = (name for name in source.split("/") if name not in {"", "."})
+    return "/".join("%2E%2E" if name == ".." else name for name in names)
+
+
 def _candidate_stems(source: str) -> Iterator[str]:
     yield default_stem(source)
+    source = _plain(source)
     yield source
     number = 2
     while True:

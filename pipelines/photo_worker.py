@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -36,6 +35,7 @@ from pipelines.images import (
     decode_photo,
     encode,
     read_bytes,
+    refuse_large_file,
     resize,
     write_atomically,
 )
@@ -53,6 +53,7 @@ from pipelines.parallel import available_memory
 from pipelines.photo_files import COMPOSITES, MASKS, RESULT_EXTENSIONS
 from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, TaskSettings
 from pipelines.refinement import GUIDE_SIDE, refined_mask
+from pipelines.storage import Location, Status, status_of
 
 EMPTY_BELOW = 0.001
 """A photo whose portrait share is below this is `empty`.
@@ -136,7 +137,7 @@ def probe_worker(settings: TaskSettings) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=2)
-def load_background(path: Path, sha256: str) -> Pixels:
+def load_background(path: Location, sha256: str) -> Pixels:
     """Read the picture for the composite `image`, once per process.
 
     Raises:
@@ -210,11 +211,13 @@ class _PhotoWorker:
             fingerprint=self._settings.fingerprint,
         )
         try:
-            row, size = _examine(row, self._settings.root / photo.source)
-            with self._file_bytes.taken(size):
+            status = photo.status or _examine(self._settings.root / photo.source)
+            row = replace(row, size=status.size, mtime_ns=status.mtime_ns, etag=status.etag)
+            refuse_large_file(status.size)
+            with self._file_bytes.taken(status.size):
                 row, content = self._read(row)
                 if photo.known is not None and photo.known.sha256 == row.sha256:
-                    return replace(photo.known, mtime_ns=row.mtime_ns)
+                    return replace(photo.known, mtime_ns=row.mtime_ns, etag=row.etag)
                 with self._pixels.taken(count_pixels(content)):
                     row = self._segment_content(row, content, photo.stem)
         except PhotoError as error:
@@ -352,26 +355,22 @@ class _PhotoWorker:
             write_atomically(target, encoded)
 
 
-def _examine(row: LedgerRow, path: Path) -> tuple[LedgerRow, int]:
-    """Note size and time of a photo before it is read, so that a later change is noticed.
-
-    Returns:
-        The row and the size of the file in bytes.
+def _examine(path: Location) -> Status:
+    """Return size and time of a photo before it is read, so that a later change is noticed.
 
     Raises:
         MissingFileError: There is no such file.
         PhotoError: It is out of reach.
     """
     try:
-        status = path.stat()
+        return status_of(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError(f"cannot be read: {error.strerror or error}") from error
     except OSError as error:
         raise PhotoError(f"cannot be read: {error.strerror or error}") from error
-    return replace(row, size=status.st_size, mtime_ns=status.st_mtime_ns), status.st_size
 
 
-def _stop_if_nothing_can_be_written(error: OSError, out: Path) -> None:
+def _stop_if_nothing_can_be_written(error: OSError, out: Location) -> None:
     if error.errno in _NO_MORE_WRITING:
         raise BanetError(
             f"{out}: {error.strerror}; make room or choose another --out, then run the same "

@@ -14,6 +14,7 @@ from pipelines.inference import MINIMUM_SIZE
 from pipelines.photo_shards import Shard
 from pipelines.photo_tasks import Composite, MaskKind
 from pipelines.runtimes import Runtime, runtime_mistakes
+from pipelines.storage import Location, is_url
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,7 @@ class SegmentOptions:
     """What `banet segment` is to do.
 
     Attributes:
-        inputs: Files, folders or globs.
+        inputs: Files, folders or globs; or URLs of these, as all folders may be.
         out: Folder for the results; None for `<folder>-segmented` beside the input folder.
         weights: One of the shipped weights, a weights file, what `banet export` made of one, or an
             ONNX file of others that is said how to use. Nobody looks for faces here: a network with
@@ -55,8 +56,8 @@ class SegmentOptions:
         ConfigError: Some options make no sense; the message names all of them.
     """
 
-    inputs: tuple[Path, ...]
-    out: Path | None = None
+    inputs: tuple[Path | str, ...]
+    out: Path | str | None = None
     weights: str = "banet-64"
     runtime: Runtime = "auto"
     composite: Composite = "transparent"
@@ -74,7 +75,7 @@ class SegmentOptions:
     shard: str | None = None
     watch: bool = False
     stable_seconds: float = 5.0
-    review_dir: Path | None = None
+    review_dir: Path | str | None = None
     workers: int | None = None
     scheduler: str | None = None
 
@@ -137,6 +138,11 @@ class SegmentOptions:
 
     def _mixture_mistakes(self) -> list[str]:
         mistakes = []
+        if self.watch and any(map(is_url, self.inputs)):
+            mistakes.append(
+                "--watch: looks at folders of this machine only; for URLs repeat the command "
+                "without it, from cron for instance"
+            )
         if self.watch and self.dry_run:
             mistakes.append("--watch: a dry run looks once; leave --watch or --dry-run out")
         if self.composite == "transparent" and self.composite_format == "jpg":
@@ -194,8 +200,8 @@ class SegmentSummary:
         failures: The failed photos.
     """
 
-    out: Path
-    root: Path
+    out: Location
+    root: Location
     shard: str | None
     discovered: int
     ok: int

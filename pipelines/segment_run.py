@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,14 +16,15 @@ from pipelines.info import versions
 from pipelines.ledger import Ledger, LedgerRow
 from pipelines.output_folder import OutputFolder
 from pipelines.parallel import Pool, open_pool
-from pipelines.photo_search import PhotoTree
 from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, TaskSettings
+from pipelines.photo_tree import PhotoTree
 from pipelines.photo_worker import probe_worker, segment_batch
 from pipelines.progress import Progress
 from pipelines.resume import pending_work
 from pipelines.review import Review
 from pipelines.runtimes import runtime_of
 from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary
+from pipelines.storage import locate
 
 PHOTOS_PER_TASK = 2
 """Enough to make the cost of a task (a millisecond or two) small beside its work, and few enough
@@ -66,7 +67,7 @@ class SegmentRun:
         if self.options.review_dir is None:
             return None
         return Review(
-            folder=self.options.review_dir.absolute(),
+            folder=locate(self.options.review_dir).absolute(),
             root=self.settings.root,
             out=self.settings.out,
             shard=self.folder.shard,
@@ -159,10 +160,17 @@ class SegmentRun:
     ) -> None:
         stopping = False
 
+        begun: deque[PhotoTask] = deque()
+
         def tasks() -> Iterator[BatchTask]:
             photos = iter(work)
-            while not stopping and (batch := tuple(islice(photos, PHOTOS_PER_TASK))):
-                ledger.begin(photo.source for photo in batch)
+            while not stopping:
+                if not begun:
+                    begun.extend(islice(photos, max(PHOTOS_PER_TASK, ledger.begun_at_once)))
+                    ledger.begin(photo.source for photo in begun)
+                batch = tuple(begun.popleft() for _ in range(min(PHOTOS_PER_TASK, len(begun))))
+                if not batch:
+                    return
                 yield BatchTask(photos=batch, settings=self.settings)
 
         results = iter(pool.map(segment_batch, tasks()))
@@ -173,6 +181,7 @@ class SegmentRun:
         except BaseException:
             stopping = True
             self._record_in_flight(results, ledger, progress)
+            ledger.give_back(photo.source for photo in begun)
             raise
 
     def _record_in_flight(
@@ -193,6 +202,7 @@ class SegmentRun:
                 return
 
     def _record(self, result: BatchResult, ledger: Ledger, progress: Progress) -> None:
+        self.folder.check_held()
         ledger.append((*result.rows, *result.unchanged))
         for row in result.rows:
             self._count(row.source, row.status)

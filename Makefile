@@ -1,6 +1,7 @@
 # make demo   segments examples/photos with the weights that come with banet
 # make test   runs the tests
 # make check  runs all that CI runs
+# make heavy  runs the tests that take too long for these two
 # make docs   writes docs/cli.md anew from the commands, docs/reproduction.md and docs/training.md
 #             from benchmarks/results
 # Each sets up .venv itself; all that is needed is Python 3.11 or newer, as python3 or as
@@ -14,7 +15,7 @@ INSTALLED := $(VENV)/.installed
 DEVELOPED := $(VENV)/.developed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types imports wheel docs clean
+.PHONY: help demo test heavy check lint types imports wheel docs clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -40,6 +41,9 @@ demo: $(INSTALLED)
 
 test: $(DEVELOPED)
 	$(BIN)/python -m pytest
+
+heavy: $(DEVELOPED)
+	$(BIN)/python -m pytest -m heavy
 
 lint: $(DEVELOPED)
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from pipelines.errors import BanetError, LockedError
+from pipelines.errors import BanetError, InputError, LockedError
 from pipelines.images import write_atomically
 from pipelines.ledger import LEDGER_NAME, LedgerRow, read_ledger, write_ledger
 from pipelines.locks import exclusive, is_held
@@ -196,11 +196,22 @@ class OutputFolder:
         return self.path / (f"{stem}.{shard.tag}.{extension}" if stem else f"{name}.{shard.tag}")
 
     def _shards(self, name: str) -> list[Shard]:
-        """Return the shards that have such a file."""
+        """Return the shards that have such a file.
+
+        Raises:
+            InputError: The folder is out of reach.
+        """
         stem, _, extension = name.rpartition(".")
         before, behind = (f"{stem}.", f".{extension}") if stem else (f"{name}.", "")
         found = []
-        for path in self.path.glob(f"{before}*{behind}"):
+        try:
+            paths = list(self.path.glob(f"{before}*{behind}"))
+        except OSError as error:
+            raise InputError(
+                f"--out {self.path}: cannot be read ({error.strerror or error}); mend that or "
+                "choose another folder"
+            ) from error
+        for path in paths:
             try:
                 found.append(Shard.from_tag(path.name.removeprefix(before).removesuffix(behind)))
             except ValueError:

@@ -174,10 +174,10 @@ class RemotePath:
     def write_bytes(self, content: bytes) -> None:
         """Write a file so that it is there, at any moment, as it was or whole."""
         with self._failures():
+            self._make_parent()
             if self._is_object:
                 self.file_system.pipe_file(self.key, content)
                 return
-            self.file_system.makedirs(self.parent.key, exist_ok=True)
             temporary = self.with_name(f".{uuid4().hex}.part").key
             try:
                 self.file_system.pipe_file(temporary, content)
@@ -194,6 +194,7 @@ class RemotePath:
         """
         try:
             with self._failures():
+                self._make_parent()
                 self.file_system.pipe_file(self.key, content, mode="create")
         except FileExistsError:
             return False
@@ -260,6 +261,10 @@ class RemotePath:
     def file_system(self) -> "AbstractFileSystem":
         """Return what fsspec has for such URLs."""
         return _open(self.url)[0]
+
+    def _make_parent(self) -> None:
+        if not self._is_object:
+            self.file_system.makedirs(self.parent.key, exist_ok=True)
 
     @property
     def _is_object(self) -> bool:

@@ -101,7 +101,7 @@ def _names(parts: Sequence[str], names: Sequence[str]) -> bool:
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".")
+    return name.startswith(".") and name not in {".", ".."}  # which are names like others here
 
 
 def _common_folder(bases: Sequence[RemotePath]) -> RemotePath:

@@ -205,7 +205,7 @@ class OutputFolder:
         before, behind = (f"{stem}.", f".{extension}") if stem else (f"{name}.", "")
         found = []
         try:
-            paths = list(self.path.glob(f"{before}*{behind}"))
+            paths: list[Location] = list(self.path.glob(f"{before}*{behind}"))
         except OSError as error:
             raise InputError(
                 f"--out {self.path}: cannot be read ({error.strerror or error}); mend that or "

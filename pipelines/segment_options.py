@@ -49,7 +49,8 @@ class SegmentOptions:
         stable_seconds: How long size and time of a photo must stay as they are before it is taken,
             while watching.
         review_dir: Folder for pictures of the least certain masks; None for none.
-        workers: Local threads; None for one per core, 0 for none beside the caller's.
+        workers: Local threads; None for one per core, or four where photos or results are behind
+            URLs, 0 for none beside the caller's.
         scheduler: Address of an existing Dask scheduler to use instead.
 
     Raises:

@@ -40,6 +40,9 @@ _OBJECT_STORES = frozenset({"s3", "gs", "abfs", "adl", "oci", "oss", "obs", "tos
 _TIMES = ("LastModified", "mtime", "updated", "last_modified", "modified", "created")
 """Where the packages behind fsspec say when a file was last changed; the first that is there."""
 
+_CONNECTIONS = 64
+"""Requests to S3 at once; what runs there by default, 10, is little for a machine of many cores."""
+
 _NANOSECONDS = 10**9
 
 _ADVICE = {
@@ -305,6 +308,11 @@ def locate(place: Path | str) -> Location:
     return RemotePath(place, _open(place)[1])
 
 
+def is_remote(place: Location) -> bool:
+    """Tell whether a place is behind a URL."""
+    return isinstance(place, RemotePath)
+
+
 def path_within(path: Location, folder: Location) -> str | None:
     """Return the path relative to a folder, with forward slashes; None if it lies elsewhere."""
     if isinstance(path, Path) and isinstance(folder, Path):
@@ -367,7 +375,7 @@ def _open(url: str) -> tuple["AbstractFileSystem", str]:
 
     try:
         # What a run lists once, it keeps itself; what it lists again may have changed.
-        files, key = url_to_fs(url, use_listings_cache=False)
+        files, key = url_to_fs(url, use_listings_cache=False, **_many_connections(url))
     except ImportError as error:
         package = _PACKAGES.get(url.partition(":")[0])
         advice = f"add it with {sys.executable} -m pip install {package}" if package else error
@@ -377,6 +385,16 @@ def _open(url: str) -> tuple["AbstractFileSystem", str]:
     except ValueError as error:
         raise ConfigError(f"{url}: no URL that can be used ({error}); check it") from error
     return files, str(key)
+
+
+def _many_connections(url: str) -> dict[str, Any]:
+    """Return the options with which threads do not wait for each other's connections."""
+    from fsspec.config import conf
+
+    if not url.startswith(("s3://", "s3a://")):
+        return {}
+    chosen = conf.get("s3", {}).get("config_kwargs", {})
+    return {"config_kwargs": {"max_pool_connections": _CONNECTIONS, **chosen}}
 
 
 def _protocols(files: "AbstractFileSystem") -> tuple[str, ...]:

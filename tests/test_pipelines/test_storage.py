@@ -2,7 +2,7 @@
 
 import errno
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fsspec
@@ -10,12 +10,14 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.registry import _registry as opened
 from s3_server import Bucket
+from segment_results import counts, outputs
 
 from pipelines import object_log
 from pipelines.errors import ConfigError
 from pipelines.images import read_bytes, write_atomically
 from pipelines.locks import exclusive, is_held
 from pipelines.object_log import ObjectLog, read_log, remove_parts
+from pipelines.segment import SegmentSummary
 from pipelines.storage import RemotePath, locate, path_within, status_of
 
 
@@ -162,3 +164,17 @@ def test_a_url_that_cannot_be_opened_says_what_is_missing(
 
     with pytest.raises(ConfigError, match=advice):
         locate(f"{url}/{module}")
+
+
+def test_results_on_a_file_system_that_holds_no_objects_are_the_same(
+    run: Callable[..., SegmentSummary], photos: Path, tmp_path: Path
+) -> None:
+    fsspec.register_implementation("disk", DiskFileSystem, clobber=True)
+    run(photos)
+
+    summary = run(f"disk://{photos}", out=f"disk://{tmp_path}/out")
+
+    assert counts(summary) == (5, 0, 0, 0)
+    assert counts(run(f"disk://{photos}", out=f"disk://{tmp_path}/out")) == (0, 0, 0, 5)
+    (tmp_path / "out/.lock").touch()  # which `outputs` expects; the lease leaves nothing
+    assert outputs(tmp_path / "out") == outputs(photos.with_name("photos-segmented"))

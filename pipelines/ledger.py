@@ -185,6 +185,15 @@ class Ledger:
         """Let the rows that `begin` took back hold again: their results were not replaced."""
         self.append([self._begun[source] for source in sources if source in self._begun])
 
+    def write_due(self) -> None:
+        """Write rows that have been waiting for a while, as they do behind a URL.
+
+        Raises:
+            OSError: They could not be written for a long time.
+        """
+        if isinstance(self._file, ObjectLog):
+            self._file.write_due()
+
     @property
     def begun_at_once(self) -> int:
         """Return for how many photos `begin` is best called: behind a URL each call is a file."""

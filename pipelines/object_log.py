@@ -68,6 +68,14 @@ class ObjectLog:
             OSError: No part could be written for a long time.
         """
         self._waiting.append(line)
+        self.write_due()
+
+    def write_due(self) -> None:
+        """Write what is waiting if the last part was written a while ago.
+
+        Raises:
+            OSError: No part could be written for a long time.
+        """
         now = monotonic()
         if now - self._tried < SECONDS_BETWEEN_PARTS:
             return

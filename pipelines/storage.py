@@ -5,7 +5,6 @@ the methods of the same names as far as runs need them, and raises the same erro
 endpoints are where fsspec and its packages look for them, such as `AWS_ENDPOINT_URL`.
 """
 
-import errno
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from pipelines.errors import ConfigError
+from pipelines.storage_errors import explain
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -44,39 +44,6 @@ _CONNECTIONS = 64
 """Requests to S3 at once; what runs there by default, 10, is little for a machine of many cores."""
 
 _NANOSECONDS = 10**9
-
-_ADVICE = {
-    "no credentials": (
-        "NoCredentialsError",
-        "PartialCredentialsError",
-        "CredentialRetrievalError",
-        "TokenRetrievalError",
-        "UnauthorizedSSOTokenError",
-        "DefaultCredentialsError",
-    ),
-    "access denied": (
-        "PermissionError",
-        "AccessDenied",
-        "ExpiredToken",
-        "InvalidAccessKeyId",
-        "SignatureDoesNotMatch",
-    ),
-    "no answer from the server": (
-        "EndpointConnectionError",
-        "ConnectTimeoutError",
-        "HTTPClientError",
-        "ConnectionError",
-        "TimeoutError",
-        "FSTimeoutError",
-    ),
-}
-"""What went wrong, by the names of errors and of the codes that servers answer with."""
-
-_ERRNO = {
-    "no credentials": errno.EACCES,
-    "access denied": errno.EACCES,
-    "no answer from the server": errno.ETIMEDOUT,
-}
 
 
 class Status(NamedTuple):
@@ -283,7 +250,7 @@ class RemotePath:
         try:
             yield
         except Exception as error:  # every package behind fsspec has errors of its own
-            number, reason = _explain(error)
+            number, reason = explain(error)
             raise OSError(number, reason, str(self)) from error
 
 
@@ -416,25 +383,3 @@ def _status(info: dict[str, Any]) -> Status:
     # Lists of objects and their headers may differ in fractions of a second.
     mtime_ns = None if time is None else int(time) * _NANOSECONDS
     return Status(int(info.get("size") or 0), mtime_ns, etag.strip('"') if etag else None)
-
-
-def _explain(error: Exception) -> tuple[int, str]:
-    """Return a number of `errno` and a sentence for an error of any package behind fsspec."""
-    # What a server of S3 answered; fsspec raises a common error because of it.
-    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None) or {}
-    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
-    if code in {"PreconditionFailed", "ConditionalRequestConflict"}:
-        return errno.EEXIST, "written by somebody else at the same time"
-    if code == "NoSuchBucket":
-        return errno.ENOENT, "there is no such bucket at this endpoint; check both"
-    if isinstance(error, FileNotFoundError):
-        return errno.ENOENT, "no such file"
-    if isinstance(error, FileExistsError):
-        return errno.EEXIST, "exists already"
-    names = {code, *(kind.__name__ for kind in type(error).__mro__)}
-    said = str(error).strip().partition("\n")[0] or type(error).__name__
-    for reason, known in _ADVICE.items():
-        if not names.isdisjoint(known):
-            return _ERRNO[reason], f"{reason}: {said}"
-    number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
-    return number, said

@@ -118,6 +118,7 @@ class WatchRun(SegmentRun):
             while True:
                 started = monotonic()
                 self._take_settled(settled, pool, ledger, progress)
+                ledger.write_due()
                 self._renew_review(ledger)
                 # Where a look takes long, it should not be all that the disk is busy with.
                 sleep(max(pause, monotonic() - started))

@@ -511,3 +511,24 @@ def test_inputs_of_different_places_are_refused(
         run(photos, url, out=bucket.url("out"))
     with pytest.raises(ConfigError, match="--watch: looks at folders of this machine only"):
         run(url, watch=True)
+
+
+def test_a_watch_writes_its_rows_while_it_waits(
+    run: Run, bucket: Bucket, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_log, "SECONDS_BETWEEN_PARTS", 0.2)
+
+    def interrupt_once_all_are_written(_seconds: float) -> None:
+        written = [bucket.get(key) for key in bucket.keys("out/results.jsonl.")]
+        if sum(len(rows_in(content)) for content in written) == 5:
+            raise KeyboardInterrupt
+        assert time.monotonic() < deadline
+        pause(0.05)
+
+    deadline, pause = time.monotonic() + 60, time.sleep
+    monkeypatch.setattr("pipelines.watch_run.sleep", interrupt_once_all_are_written)
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, out=bucket.url("out"), watch=True, stable_seconds=0.1)
+
+    assert len(rows_in(bucket.get("out/results.jsonl"))) == 5
+    assert bucket.keys("out/results.jsonl.") == set()

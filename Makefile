@@ -2,6 +2,7 @@
 # make test   runs the tests
 # make heavy  runs the tests that take minutes each
 # make check  runs all that CI runs
+# make heavy  runs the tests that take too long for these two
 # make docs   writes docs/cli.md anew from the commands, docs/reproduction.md and docs/training.md
 #             from benchmarks/results
 # Each sets up .venv itself; all that is needed is Python 3.11 or newer, as python3 or as

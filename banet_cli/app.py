@@ -22,6 +22,7 @@ from banet_cli.commands.train import train
 from banet_cli.failures import TerminationError, report_failure
 from banet_cli.guard import foreign_package_message
 from banet_cli.logs import configure_logging, open_stderr, release_logging
+from banet_cli.values import split_places
 
 COMMANDS = (segment, prepare, train, evaluate, benchmark, export, init, info)
 ENVIRONMENT_PREFIX = "BANET"
@@ -84,6 +85,9 @@ def build_command() -> TyperGroup:
                 parameter.envvar = f"{ENVIRONMENT_PREFIX}_{name}_{parameter.name}".upper()
             if isinstance(parameter, TyperArgument | TyperOption):
                 parameter.show_envvar = False
+            if parameter.name == "inputs":
+                # Typer would split the text at spaces.
+                parameter.split_envvar_value = split_places  # type: ignore[assignment,method-assign]
     return group
 
 

@@ -237,13 +237,17 @@ WorkingSize = Annotated[
 
 # banet segment
 Inputs = Annotated[
-    list[Path],
-    typer.Argument(metavar="INPUT...", help="Photos, folders that are searched, or patterns."),
+    list[str],
+    typer.Argument(
+        metavar="INPUT...",
+        help="Photos, folders that are searched, or patterns; or URLs of these, such as "
+        "s3://bucket/photos.",
+    ),
 ]
 OutputFolder = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        metavar="FOLDER",
+        metavar="FOLDER|URL",
         help="Folder for masks, composites and the ledger.",
         show_default="<folder>-segmented beside the input folder",
     ),
@@ -277,7 +281,7 @@ CompositeOption = Annotated[Composite, typer.Option(help="What takes the backgro
 Background = Annotated[
     str | None,
     typer.Option(
-        metavar="COLOUR|FILE",
+        metavar="COLOUR|FILE|URL",
         help="Colour or picture for --composite color or image.",
         show_default="white",
     ),
@@ -329,10 +333,10 @@ StableSeconds = Annotated[
     ),
 ]
 ReviewFolder = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--review-dir",
-        metavar="FOLDER",
+        metavar="FOLDER|URL",
         help="Folder for pictures of the 50 least certain masks, beside photo and cut-out.",
         show_default="none",
     ),

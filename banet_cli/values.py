@@ -1,5 +1,7 @@
 """Options whose text holds several values."""
 
+import os
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -60,6 +62,11 @@ def parse_memory_option(value: str | int) -> int:
 def split_names(values: Sequence[str]) -> tuple[str, ...]:
     """Return the names of a repeatable option, each of whose values may hold several: `a,b`."""
     return tuple(name for value in values for name in value.split(","))
+
+
+def split_places(value: str) -> list[str]:
+    """Return the paths and URLs that a variable holds, separated as those in PATH."""
+    return re.split(rf"{re.escape(os.pathsep)}(?!//)", value)
 
 
 def _items(value: str | Sequence[float]) -> Sequence[str] | Sequence[float]:

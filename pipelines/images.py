@@ -27,6 +27,7 @@ from pipelines.decoders import decoding_bytes, note_on_parts, open_image, pillow
 from pipelines.errors import MissingFileError, PhotoError
 from pipelines.file_kinds import is_unreadable_name
 from pipelines.png import encode_png
+from pipelines.storage import Location, RemotePath
 
 Pixels = NDArray[np.uint8]
 ImageFormat = Literal["png", "jpg", "webp"]
@@ -164,7 +165,7 @@ def is_picture_path(path: Path) -> bool:
     return is_photo_path(path) or (is_unreadable_name(path.name) and not path.name.startswith("."))
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Location) -> bytes:
     """Read a whole file.
 
     Raises:
@@ -173,27 +174,25 @@ def read_bytes(path: Path) -> bytes:
             `MAX_FILE_BYTES`, or changed meanwhile, so that it may be half of this and half of that.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise PhotoError("not a regular file")
-        # Path.open knows no opener.
-        with open(path, "rb", opener=_open_without_waiting) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):  # since a moment ago
-                raise PhotoError("not a regular file")
-            size = status.st_size
-            if size > MAX_FILE_BYTES:
-                raise PhotoError(f"too large: {size:,} bytes, the limit is {MAX_FILE_BYTES:,}")
-            content = file.read()
-            after = os.fstat(file.fileno())
+        # Whoever reads behind URLs knows the size from a listing.
+        content = path.read_bytes() if isinstance(path, RemotePath) else _read_file(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError("no such file") from error
     except OSError as error:
         raise PhotoError(f"cannot be read: {error.strerror or error}") from error
-    if (after.st_size, after.st_mtime_ns) != (len(content), status.st_mtime_ns):
-        raise PhotoError("changed while it was being read; the next run takes it as it is then")
     if not content:
         raise PhotoError("empty file")
     return content
+
+
+def refuse_large_file(size: int) -> None:
+    """Make sure that a file has no more than `MAX_FILE_BYTES`.
+
+    Raises:
+        PhotoError: It has.
+    """
+    if size > MAX_FILE_BYTES:
+        raise PhotoError(f"too large: {size:,} bytes, the limit is {MAX_FILE_BYTES:,}")
 
 
 def read_header(content: bytes, *, reduced_to: int | None = None) -> Header:
@@ -345,12 +344,15 @@ def _can_be_halved(pixels: Pixels, *, height: int, width: int) -> bool:
     return is_even and rows >= 4 * height and columns >= 4 * width
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Location, content: bytes) -> None:
     """Write a file so that its path holds, at any moment, the old content or all of the new one.
 
     Raises:
         OSError: It cannot be written; the error names `path`.
     """
+    if isinstance(path, RemotePath):
+        path.write_bytes(content)
+        return
     temporary = path.with_name(f".{uuid4().hex}.part")
     try:
         with temporary.open("wb") as file:
@@ -363,6 +365,22 @@ def write_atomically(path: Path, content: bytes) -> None:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def _read_file(path: Path) -> bytes:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise PhotoError("not a regular file")
+    # Path.open knows no opener.
+    with open(path, "rb", opener=_open_without_waiting) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):  # since a moment ago
+            raise PhotoError("not a regular file")
+        refuse_large_file(status.st_size)
+        content = file.read()
+        after = os.fstat(file.fileno())
+    if (after.st_size, after.st_mtime_ns) != (len(content), status.st_mtime_ns):
+        raise PhotoError("changed while it was being read; the next run takes it as it is then")
+    return content
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

@@ -2,16 +2,17 @@
 
 import json
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
+from io import BytesIO
 from types import MappingProxyType, TracebackType
 from typing import Any, BinaryIO, Literal, Self, get_args, get_origin, get_type_hints
 
-from pipelines.errors import BanetError, InputError
+from pipelines.errors import BanetError, InputError, LockedError
+from pipelines.file_log import FileLog
 from pipelines.images import write_atomically
+from pipelines.object_log import ObjectLog, read_log, remove_parts
+from pipelines.storage import Location, RemotePath
 
 LEDGER_NAME = "results.jsonl"
 
@@ -31,6 +32,7 @@ class LedgerRow:
         source: Path of the photo relative to the input folder, with forward slashes.
         size: Of the file, in bytes; None if it could not be examined.
         mtime_ns: Time of its last change in nanoseconds since 1970; None likewise.
+        etag: What an object store calls its content; None elsewhere.
         sha256: Of the file; None if it could not be read.
         status: `ok`, `empty` (no person found) or `failed`.
         mask: Path of the mask relative to the output folder; None if there is none. A failed photo
@@ -52,6 +54,7 @@ class LedgerRow:
     source: str
     size: int | None = None
     mtime_ns: int | None = None
+    etag: str | None = None
     sha256: str | None = None
     status: Status
     mask: str | None = None
@@ -77,7 +80,7 @@ _KINDS: dict[str, Any] = get_type_hints(LedgerRow)
 """Type of every key of a row."""
 
 
-def read_ledger(path: Path) -> dict[str, LedgerRow]:
+def read_ledger(path: Location) -> dict[str, LedgerRow]:
     """Read a ledger; the last row of a photo counts, and an absent file is an empty ledger.
 
     Lines that are no ledger rows, such as one torn by a power cut, are left out: the worst that
@@ -89,7 +92,7 @@ def read_ledger(path: Path) -> dict[str, LedgerRow]:
     rows: dict[str, LedgerRow] = {}
     damaged = 0
     try:
-        with path.open("rb") as file:
+        with BytesIO(read_log(path)) if isinstance(path, RemotePath) else path.open("rb") as file:
             for _, row in _lines(file):
                 if row is None:
                     damaged += 1
@@ -107,20 +110,23 @@ def read_ledger(path: Path) -> dict[str, LedgerRow]:
     return rows
 
 
-def write_ledger(path: Path, rows: Mapping[str, LedgerRow]) -> None:
+def write_ledger(path: Location, rows: Mapping[str, LedgerRow]) -> None:
     """Write a whole ledger, sorted and with one row per photo.
 
     Raises:
         OSError: It cannot be written.
     """
     write_atomically(path, b"".join(rows[source].to_line() for source in sorted(rows)))
+    if isinstance(path, RemotePath):
+        remove_parts(path)
 
 
 class Ledger:
     """Appends rows while a run lasts; a context manager, for one process at a time.
 
     Each row is written at once, in a single system call, so that a killed run loses at most the
-    photos in work. A row supersedes earlier ones of its photo. When the ledger is closed, the file
+    photos in work. Behind a URL, where nothing can be appended to, it is those of the last seconds:
+    see `ObjectLog`. A row supersedes earlier ones of its photo. When the ledger is closed, the file
     is rewritten atomically, sorted and with one row per photo, so that readers of a finished run
     need not know about superseding.
 
@@ -135,7 +141,7 @@ class Ledger:
     """
 
     def __init__(
-        self, path: Path, rows: Mapping[str, LedgerRow], *, remember: bool = False
+        self, path: Location, rows: Mapping[str, LedgerRow], *, remember: bool = False
     ) -> None:
         self._path = path
         self._earlier = rows
@@ -143,10 +149,14 @@ class Ledger:
         self._begun: dict[str, LedgerRow] = {}
 
     def __enter__(self) -> Self:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("a+b", buffering=0)
-        if self._ends_in_a_torn_line():
-            self._write(b"\n")
+        try:
+            if isinstance(self._path, RemotePath):
+                write_ledger(self._path, self._earlier)
+                self._log: ObjectLog | FileLog = ObjectLog(self._path)
+            else:
+                self._log = FileLog(self._path)
+        except OSError as error:
+            raise self._unwritable(error) from error
         return self
 
     def __exit__(
@@ -155,15 +165,14 @@ class Ledger:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with self._file:
-            try:
+        try:
+            if not isinstance(error, LockedError):  # else the ledger is another run's by now
                 self._rewrite()
-            except (OSError, BanetError) as failure:
-                if error is not None:  # which tells more, and what was appended is whole as it is
-                    return
-                if isinstance(failure, BanetError):
-                    raise
+        except OSError as failure:
+            if error is None:  # which tells more, and what was appended is whole as it is
                 raise self._unwritable(failure) from failure
+        finally:
+            self._log.close()
 
     def append(self, rows: Iterable[LedgerRow]) -> None:
         """Record the results of some photos.
@@ -172,7 +181,7 @@ class Ledger:
             BanetError: They cannot be written, or the ledger was deleted.
         """
         for row in rows:
-            self._write(row.to_line())
+            self._write(row)
             self._begun.pop(row.source, None)
             if self._remembered is not None:
                 self._remembered[row.source] = row
@@ -192,11 +201,31 @@ class Ledger:
         self.append(replace(row, status="failed", error=BEGUN_ERROR) for row in stale)
         self._begun.update((row.source, row) for row in stale)
         if stale:
-            os.fsync(self._file.fileno())
+            try:
+                self._log.sync()
+            except OSError as error:
+                raise self._unwritable(error) from error
 
     def give_back(self, sources: Iterable[str]) -> None:
         """Let the rows that `begin` took back hold again: their results were not replaced."""
         self.append([self._begun[source] for source in sources if source in self._begun])
+
+    def write_due(self) -> None:
+        """Write rows that have been waiting for a while, as they do behind a URL.
+
+        Raises:
+            BanetError: They could not be written for a long time.
+        """
+        if isinstance(self._log, ObjectLog):
+            try:
+                self._log.write_due()
+            except OSError as error:
+                raise self._unwritable(error) from error
+
+    @property
+    def begun_at_once(self) -> int:
+        """Return for how many photos `begin` is best called: behind a URL each call is a file."""
+        return 1000 if isinstance(self._path, RemotePath) else 1
 
     @property
     def rows(self) -> Mapping[str, LedgerRow]:
@@ -204,29 +233,21 @@ class Ledger:
         assert self._remembered is not None
         return MappingProxyType(self._remembered)
 
-    def _write(self, line: bytes) -> None:
-        """Write a line, or nothing of it."""
-        status = os.fstat(self._file.fileno())
-        if status.st_nlink == 0:
-            raise self._deleted()
-        rest = memoryview(line)
+    def _write(self, row: LedgerRow) -> None:
         try:
-            while rest:  # on a disk with little space left a part is written before the error comes
-                rest = rest[self._file.write(rest) :]
+            self._log.write(row.to_line())
         except OSError as error:
-            with suppress(OSError):
-                self._file.truncate(status.st_size)
             raise self._unwritable(error) from error
 
     def _rewrite(self) -> None:
-        """Bring the rows in order, the newest of every photo, from file to file."""
-        try:
-            file = self._path.open("rb")
-        except FileNotFoundError as error:
-            raise self._deleted() from error
-        with file:
-            if not os.path.samestat(os.fstat(file.fileno()), os.fstat(self._file.fileno())):
-                raise self._deleted()
+        """Bring the rows in order, the newest of every photo."""
+        self._log.sync()
+        if isinstance(self._log, FileLog):
+            self._log.check()
+        if isinstance(self._path, RemotePath):
+            write_ledger(self._path, {**self._earlier, **read_ledger(self._path)})
+            return
+        with self._path.open("rb") as file:
             places = {row.source: place for place, row in _lines(file) if row is not None}
 
             def lines() -> Iterator[bytes]:
@@ -240,22 +261,15 @@ class Ledger:
             write_atomically(self._path, b"".join(lines()))
 
     def _unwritable(self, error: OSError) -> BanetError:
+        if isinstance(error, FileNotFoundError):
+            return BanetError(
+                f"{self._path}: was deleted or replaced while the run was writing it, and other "
+                "results perhaps as well; run the same command again, which makes what is missing"
+            )
         return BanetError(
             f"{self._path}: cannot be written ({error.strerror or error}); make room or mend its "
             "permissions, then run the same command again, which goes on from there"
         )
-
-    def _deleted(self) -> BanetError:
-        return BanetError(
-            f"{self._path}: was deleted or replaced while the run was writing it, and other "
-            "results perhaps as well; run the same command again, which makes what is missing"
-        )
-
-    def _ends_in_a_torn_line(self) -> bool:
-        if self._file.seek(0, os.SEEK_END) == 0:
-            return False
-        self._file.seek(-1, os.SEEK_END)
-        return self._file.read(1) != b"\n"
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, LedgerRow | None]]:

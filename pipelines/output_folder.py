@@ -12,10 +12,9 @@ another count, takes them up.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from pipelines.errors import BanetError, LockedError
+from pipelines.errors import BanetError, InputError, LockedError
 from pipelines.images import write_atomically
 from pipelines.ledger import LEDGER_NAME, LedgerRow, read_ledger, write_ledger
 from pipelines.locks import exclusive, is_held
@@ -28,6 +27,7 @@ from pipelines.run_file import (
     refuse_other_root,
     write_run_file,
 )
+from pipelines.storage import Location
 
 LOCK_FILE = ".lock"
 SHARDS_LOCK_FILE = f"{LOCK_FILE}.shards"
@@ -37,7 +37,7 @@ BEGIN_SECONDS = 600.0
 the ledgers of millions of photos."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class OutputFolder:
     """Where a run writes.
 
@@ -46,11 +46,12 @@ class OutputFolder:
         shard: Of the run; None if it does all photos.
     """
 
-    path: Path
+    path: Location
     shard: Shard | None = None
+    _checks: list[Callable[[], None]] = field(default_factory=list)
 
     @property
-    def ledger(self) -> Path:
+    def ledger(self) -> Location:
         """Return the path of the ledger of this run."""
         return self._file(LEDGER_NAME, self.shard)
 
@@ -77,7 +78,7 @@ class OutputFolder:
         """Tell whether a photo, named relative to its root, is for this run to do."""
         return self.shard is None or self.shard.holds(source)
 
-    def refuse_other_root(self, root: Path) -> None:
+    def refuse_other_root(self, root: Location) -> None:
         """Make sure that the folder does not hold the results of another folder than `root`.
 
         Raises:
@@ -86,7 +87,13 @@ class OutputFolder:
         refuse_other_root(self._earlier_runs(), root=root, out=self.path)
 
     def write_run_file(self, content: Mapping[str, object]) -> None:
-        """Write the run file of this run."""
+        """Write the run file of this run.
+
+        Raises:
+            LockedError: Another run has taken the folder over.
+            OSError: It cannot be written.
+        """
+        self.check_held()
         write_run_file(self._file(RUN_FILE, self.shard), content)
 
     def sweep(self) -> None:
@@ -97,8 +104,18 @@ class OutputFolder:
         if self.shard is None:
             remove_leftovers(self.path, everywhere=True)
 
+    def check_held(self) -> None:
+        """Make sure that the folder is still for this run to write to, after `held`.
+
+        Raises:
+            LockedError: Another run has taken it over, which can happen behind URLs only.
+            BanetError: It is behind a URL and was out of reach for so long that it may have been.
+        """
+        for check in self._checks:
+            check()
+
     @contextmanager
-    def held(self, *, root: Path, announce: Callable[[], None]) -> Iterator[None]:
+    def held(self, *, root: Location, announce: Callable[[], None]) -> Iterator[None]:
         """Have the folder, or the part of a shard in it, for oneself during a `with` block.
 
         Args:
@@ -120,9 +137,9 @@ class OutputFolder:
                 ) from error
             yield
 
-    def _begin(self, stack: ExitStack, root: Path, announce: Callable[[], None]) -> None:
+    def _begin(self, stack: ExitStack, root: Location, announce: Callable[[], None]) -> None:
         if self.shard is None:
-            self._lock(stack, LOCK_FILE)
+            self._checks.append(self._lock(stack, LOCK_FILE))
             self._refuse_running(self._shards(LOCK_FILE))
             self._prepare(root, announce)
             return
@@ -130,10 +147,10 @@ class OutputFolder:
             self._lock(beginning, SHARDS_LOCK_FILE, wait=BEGIN_SECONDS)
             self._lock(beginning, LOCK_FILE)
             self._refuse_running(self._shards_of_other_counts(LOCK_FILE))
-            self._lock(stack, self._file(LOCK_FILE, self.shard).name)
+            self._checks.append(self._lock(stack, self._file(LOCK_FILE, self.shard).name))
             self._prepare(root, announce)
 
-    def _prepare(self, root: Path, announce: Callable[[], None]) -> None:
+    def _prepare(self, root: Location, announce: Callable[[], None]) -> None:
         """Take up what earlier runs left, and make sure that results can be written."""
         self.refuse_other_root(root)
         (self.path / MASKS).mkdir(exist_ok=True)
@@ -173,15 +190,15 @@ class OutputFolder:
                     f"another place{other}"
                 )
 
-    def _lock(self, stack: ExitStack, name: str, *, wait: float = 0) -> None:
-        stack.enter_context(exclusive(self.path / name, place=self.path, wait=wait))
+    def _lock(self, stack: ExitStack, name: str, *, wait: float = 0) -> Callable[[], None]:
+        return stack.enter_context(exclusive(self.path / name, place=self.path, wait=wait))
 
     def _earlier_runs(self) -> list[EarlierRun]:
         paths = [self.path / RUN_FILE]
         paths += [self._file(RUN_FILE, shard) for shard in self._shards(RUN_FILE)]
         return [run for run in map(read_run_file, paths) if run is not None]
 
-    def _file(self, name: str, shard: Shard | None) -> Path:
+    def _file(self, name: str, shard: Shard | None) -> Location:
         """Return the path of a file of all photos, or of the one that a shard has in its place."""
         if shard is None:
             return self.path / name
@@ -190,11 +207,22 @@ class OutputFolder:
         return self.path / (f"{stem}.{shard.tag}.{extension}" if stem else f"{name}.{shard.tag}")
 
     def _shards(self, name: str) -> list[Shard]:
-        """Return the shards that have such a file."""
+        """Return the shards that have such a file.
+
+        Raises:
+            InputError: The folder is out of reach.
+        """
         stem, _, extension = name.rpartition(".")
         before, behind = (f"{stem}.", f".{extension}") if stem else (f"{name}.", "")
         found = []
-        for path in self.path.glob(f"{before}*{behind}"):
+        try:
+            paths: list[Location] = list(self.path.glob(f"{before}*{behind}"))
+        except OSError as error:
+            raise InputError(
+                f"--out {self.path}: cannot be read ({error.strerror or error}); mend that or "
+                "choose another folder"
+            ) from error
+        for path in paths:
             try:
                 found.append(Shard.from_tag(path.name.removeprefix(before).removesuffix(behind)))
             except ValueError:

@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from pipelines.errors import ConfigError, InputError
 from pipelines.file_kinds import is_unreadable_name
-from pipelines.photo_search import PhotoTree
+from pipelines.photo_tree import PhotoTree
+from pipelines.storage import Location, RemotePath, lies_in, path_within
 
 MASKS = "masks"
 COMPOSITES = "composites"
@@ -19,7 +20,7 @@ LONGEST_STEM = 255 - max(map(len, RESULT_EXTENSIONS))
 """Bytes that the name of a file may have without its extension, in all usual file systems."""
 
 
-def default_output_folder(tree: PhotoTree) -> Path:
+def default_output_folder(tree: PhotoTree) -> Location:
     """Return the folder `<folder>-segmented` beside the input folder.
 
     Raises:
@@ -33,7 +34,7 @@ def default_output_folder(tree: PhotoTree) -> Path:
     return tree.root.with_name(f"{tree.root.name}-segmented")
 
 
-def refuse_overlap(tree: PhotoTree, out: Path) -> None:
+def refuse_overlap(tree: PhotoTree, out: Location) -> None:
     """Make sure that no result can become an input of this or the next run.
 
     Raises:
@@ -43,12 +44,12 @@ def refuse_overlap(tree: PhotoTree, out: Path) -> None:
     target = out.resolve()
     for folder in tree.folders:
         real = folder.resolve()
-        if target.is_relative_to(real):
+        if lies_in(target, real):
             raise InputError(
                 f"--out {out}: lies inside the input folder {folder}, so that its results would "
                 "be segmented by the next run; choose a folder beside the input folder"
             )
-        if real.is_relative_to(target):
+        if lies_in(real, target):
             raise InputError(
                 f"--out {out}: holds the input folder {folder}; choose a folder beside it"
             )
@@ -59,9 +60,10 @@ def refuse_overlap(tree: PhotoTree, out: Path) -> None:
                 "run; choose a folder elsewhere, or a narrower pattern"
             )
     for results in (out.absolute() / MASKS, out.absolute() / COMPOSITES):
-        if not results.is_relative_to(tree.root):
+        below = path_within(results, tree.root)
+        if below is None:
             continue
-        prefix = f"{results.relative_to(tree.root).as_posix()}/"
+        prefix = f"{below}/"
         overwritten = next((name for name in tree.sources if name.startswith(prefix)), None)
         if overwritten is not None:
             raise InputError(
@@ -72,7 +74,7 @@ def refuse_overlap(tree: PhotoTree, out: Path) -> None:
 
 def default_stem(source: str) -> str:
     """Return the path of a photo without its extension, which its results get if they can."""
-    return str(PurePosixPath(source).with_suffix(""))
+    return str(PurePosixPath(_plain(source)).with_suffix(""))
 
 
 def name_key(name: str) -> str:
@@ -105,7 +107,7 @@ def assign_stems(sources: Sequence[str], earlier: Mapping[str, str]) -> dict[str
     return stems
 
 
-def remove_leftovers(out: Path, *, everywhere: bool) -> None:
+def remove_leftovers(out: Location, *, everywhere: bool) -> None:
     """Delete the temporary files that a killed run left in its output folder.
 
     Args:
@@ -115,7 +117,11 @@ def remove_leftovers(out: Path, *, everywhere: bool) -> None:
     """
     for path in out.glob(".*.part"):
         path.unlink(missing_ok=True)
-    stack = [out / MASKS, out / COMPOSITES]
+    if isinstance(out, RemotePath):
+        if everywhere:
+            _remove_parts_behind(out)
+        return
+    stack: list[Path] = [out / MASKS, out / COMPOSITES]
     while stack:  # rglob recurses, and folders may be deeper than Python does
         try:
             with os.scandir(stack.pop()) as entries:
@@ -128,6 +134,12 @@ def remove_leftovers(out: Path, *, everywhere: bool) -> None:
             continue
 
 
+def _remove_parts_behind(out: RemotePath) -> None:
+    for name in (MASKS, COMPOSITES):
+        for path in (out / name).rglob(".*.part"):
+            path.unlink(missing_ok=True)
+
+
 def _names_of_folders(sources: Sequence[str]) -> Iterator[str]:
     """Yield the paths of folders that end like results, without that ending."""
     parents = {PurePosixPath(source.rpartition("/")[0]) for source in sources}
@@ -136,8 +148,18 @@ def _names_of_folders(sources: Sequence[str]) -> Iterator[str]:
             yield str(folder.with_suffix(""))
 
 
+def _plain(source: str) -> str:
+    """Return a path that leads nowhere else when it is put behind that of a folder.
+
+    Objects may have any name, such as `a//../../b.jpg`, which in a folder would lead out of it.
+    """
+    names = (name for name in source.split("/") if name not in {"", "."})
+    return "/".join("%2E%2E" if name == ".." else name for name in names)
+
+
 def _candidate_stems(source: str) -> Iterator[str]:
     yield _shortened(default_stem(source))
+    source = _plain(source)
     yield _shortened(source)
     number = 2
     while True:

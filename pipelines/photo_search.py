@@ -3,91 +3,61 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from glob import glob, has_magic
 from pathlib import Path
 
 from pipelines.errors import InputError
 from pipelines.images import is_picture_path
-
-ANY_DEPTH = "**"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pattern:
-    """A path with wildcards. `**` stands for any number of folders, each visited once.
-
-    Attributes:
-        base: Absolute path of the folder above the first wildcard.
-        parts: The rest, name by name.
-    """
-
-    base: Path
-    parts: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return str(self.base.joinpath(*self.parts))
-
-    def may_name(self, folder: Path) -> bool:
-        """Tell whether the pattern names `folder`, a folder above it, or could name files in it."""
-        base = self.base.resolve()
-        if not folder.is_relative_to(base):
-            return False
-        for part, name in zip(self.parts, folder.relative_to(base).parts, strict=False):
-            if part == ANY_DEPTH:
-                return True
-            if not fnmatch(name, part):
-                return False
-        return True
+from pipelines.photo_tree import ANY_DEPTH, Pattern, PhotoTree
+from pipelines.storage import Location, RemotePath, locate
+from pipelines.url_search import UrlSearch
 
 
-@dataclass(frozen=True, kw_only=True)
-class PhotoTree:
-    """The photos of a run, below one common folder.
-
-    Attributes:
-        root: Absolute path of the folder that all photos lie in: the input folder if there is
-            one, else the deepest folder that holds all inputs.
-        sources: Paths of the photos relative to `root`, with forward slashes, sorted.
-        folders: Absolute paths of the folders that were searched: inputs, and links below them.
-        patterns: Inputs with wildcards.
-        single_folder: Whether all inputs name, or lie directly in, one and the same folder.
-    """
-
-    root: Path
-    sources: tuple[str, ...]
-    folders: tuple[Path, ...]
-    patterns: tuple[Pattern, ...]
-    single_folder: bool
-
-
-def find_photos(inputs: Sequence[Path], *, may_come_later: bool = False) -> PhotoTree:
-    """Find the photos that files, folders and globs name.
+def find_photos(inputs: Sequence[Path | str], *, may_come_later: bool = False) -> PhotoTree:
+    """Find the photos that files, folders, globs, and URLs of any of these name.
 
     Folders are searched to the bottom for files with the extension of a picture; hidden files and
     folders are left out, links to folders are followed once. A file that is named itself counts
     as a photo whatever its name. What exists is taken as it is, even with glob characters.
 
     Args:
-        inputs: At least one.
+        inputs: At least one; all on this machine, or all in one store.
         may_come_later: That there is no photo yet, or that nothing matches a pattern, is fine.
 
     Raises:
         InputError: An input does not exist, a folder cannot be read, or there is no photo at all.
+        ConfigError: A URL cannot be used.
     """
-    search = _Search(may_come_later=may_come_later)
-    for path in inputs:
-        search.add(path)
-    if not search.photos and not may_come_later:
+    tree = _search_all(list(map(locate, inputs)), may_come_later=may_come_later)
+    if not tree.sources and not may_come_later:
         raise InputError(
             f"{', '.join(map(str, inputs))}: no photo there; banet looks in folders for files "
             "such as .jpg, .png or .webp that are not hidden, so check the path"
         )
+    return tree
+
+
+def _search_all(places: Sequence[Location], *, may_come_later: bool) -> PhotoTree:
+    paths = [place for place in places if isinstance(place, Path)]
+    urls = [place for place in places if isinstance(place, RemotePath)]
+    if paths and urls:
+        raise InputError(
+            f"{paths[0]} and {urls[0]}: some inputs are on this machine and some are not; segment "
+            "these and those in runs of their own"
+        )
+    if urls:
+        url_search = UrlSearch()
+        for url in urls:
+            url_search.add(url)
+        return url_search.tree()
+    search = _Search(may_come_later=may_come_later)
+    for path in paths:
+        search.add(path)
     return search.tree(_common_folder(search.bases))
 
 
-def find_photos_again(inputs: Sequence[Path], root: Path) -> tuple[PhotoTree, list[str]]:
-    """Find the photos that the inputs of a run name by now.
+def find_photos_again(inputs: Sequence[Path | str], root: Path) -> tuple[PhotoTree, list[str]]:
+    """Find the photos that the inputs of a run, which are no URLs, name by now.
 
     Inputs that are gone and folders that cannot be read are left out: who watches a network share
     waits until it is back.
@@ -101,7 +71,7 @@ def find_photos_again(inputs: Sequence[Path], root: Path) -> tuple[PhotoTree, li
     """
     search = _Search(may_come_later=True)
     left_out = []
-    for path in inputs:
+    for path in map(Path, inputs):
         try:
             search.add(path)
         except InputError as error:
@@ -143,11 +113,12 @@ class _Search:
         pattern = _parse_pattern(absolute)
         if pattern is None:
             raise InputError(f"{path}: no such file or folder; check the path")
-        matches = list(self._matches(pattern.base, pattern.parts))
+        base, parts = pattern
+        matches = list(self._matches(base, parts))
         if not matches and not self.may_come_later:
             raise InputError(f"{path}: no file or folder matches this pattern; check it")
-        self.bases.append(pattern.base)
-        self.patterns.append(pattern)
+        self.bases.append(base)
+        self.patterns.append(Pattern(base=base, parts=parts))
         for match in matches:
             if match.is_dir():
                 self._take_folder(match)
@@ -221,7 +192,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _parse_pattern(path: Path) -> Pattern | None:
+def _parse_pattern(path: Path) -> tuple[Path, tuple[str, ...]] | None:
     """Split an absolute path before its first wildcard; None if it has none.
 
     A folder that exists is no wildcard, whatever characters its name has.
@@ -230,7 +201,7 @@ def _parse_pattern(path: Path) -> Pattern | None:
     parts = path.parts[1:]
     for index, part in enumerate(parts):
         if has_magic(part) and not os.path.lexists(base / part):
-            return Pattern(base=base, parts=parts[index:])
+            return base, parts[index:]
         base /= part
     return None
 

@@ -1,7 +1,6 @@
 """What travels between the driver of `banet segment` and its workers: paths and records."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from pipelines.compositing import Colour
@@ -9,6 +8,7 @@ from pipelines.devices import Precision
 from pipelines.images import ImageFormat
 from pipelines.ledger import LedgerRow
 from pipelines.network_description import NetworkDescription
+from pipelines.storage import Location, Status
 
 Composite = Literal["none", "transparent", "color", "image", "blur"]
 MaskKind = Literal["soft", "binary"]
@@ -36,8 +36,8 @@ class TaskSettings:
         watching: Whether photos may vanish; in a run that is not watching that is a failure.
     """
 
-    root: Path
-    out: Path
+    root: Location
+    out: Location
     weights: str
     weights_sha256: str
     description: NetworkDescription | None
@@ -50,7 +50,7 @@ class TaskSettings:
     composite: Composite
     composite_format: ImageFormat
     colour: Colour | None
-    background: tuple[Path, str] | None
+    background: tuple[Location, str] | None
     threads: int | None
     max_memory: int | None
     fingerprint: str
@@ -65,11 +65,13 @@ class PhotoTask:
     Attributes:
         source: Path relative to the root.
         stem: Path of its results, relative and without extension.
+        status: Of the file, as a listing said; None if the file itself is to be asked.
         known: Row of an earlier run that still holds if the content of the file is the same.
     """
 
     source: str
     stem: str
+    status: Status | None = None
     known: LedgerRow | None = None
 
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import takewhile
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -37,6 +36,7 @@ from pipelines.images import (
     encode,
     read_bytes,
     read_header,
+    refuse_large_file,
     resize,
     write_atomically,
 )
@@ -56,6 +56,7 @@ from pipelines.photo_memory import memory_of_photo
 from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, Stage, TaskSettings
 from pipelines.process_memory import ProcessMemory
 from pipelines.refinement import GUIDE_SIDE, refined_mask
+from pipelines.storage import Location, RemotePath, Status, status_of
 
 EMPTY_BELOW = 0.001
 """A photo whose portrait share is below this is `empty`.
@@ -177,7 +178,7 @@ def probe_worker(settings: TaskSettings) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=2)
-def load_background(path: Path, sha256: str) -> Pixels:
+def load_background(path: Location, sha256: str) -> Pixels:
     """Read the picture for the composite `image`, once per process.
 
     Raises:
@@ -252,13 +253,17 @@ class _PhotoWorker:
             fingerprint=self._settings.fingerprint,
         )
         try:
-            row, needed = _examine(row, self._settings.root / photo.source)
-            is_done = False
+            status = photo.status or _examine(self._settings.root / photo.source)
+            row = replace(row, size=status.size, mtime_ns=status.mtime_ns, etag=status.etag)
+            refuse_large_file(status.size)
+            needed, is_done = status.size, False
             while not is_done:
                 with self._memory.taken(needed) as share:
                     row, content = self._read(row)
                     if photo.known is not None and photo.known.sha256 == row.sha256:
-                        return replace(photo.known, size=row.size, mtime_ns=row.mtime_ns)
+                        return replace(
+                            photo.known, size=row.size, mtime_ns=row.mtime_ns, etag=row.etag
+                        )
                     header = read_header(content, reduced_to=self._least_side())
                     needed = len(content) + memory_of_photo(header, self._settings)
                     # Where there is not enough at once, the file is read again once there is.
@@ -414,33 +419,32 @@ class _PhotoWorker:
             write_atomically(target, encoded)
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: Location) -> None:
     """Create a folder, and those above it one by one: they may be more than Python recurses."""
+    if isinstance(folder, RemotePath):
+        folder.mkdir(parents=True, exist_ok=True)
+        return
     missing = list(takewhile(lambda path: not path.exists(), (folder, *folder.parents)))
     for path in reversed(missing):
         path.mkdir(exist_ok=True)
 
 
-def _examine(row: LedgerRow, path: Path) -> tuple[LedgerRow, int]:
-    """Note size and time of a photo before it is read, so that a later change is noticed.
-
-    Returns:
-        The row and the size of the file in bytes.
+def _examine(path: Location) -> Status:
+    """Return size and time of a photo before it is read, so that a later change is noticed.
 
     Raises:
         MissingFileError: There is no such file.
         PhotoError: It is out of reach.
     """
     try:
-        status = path.stat()
+        return status_of(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError(f"cannot be read: {error.strerror or error}") from error
     except OSError as error:
         raise PhotoError(f"cannot be read: {error.strerror or error}") from error
-    return replace(row, size=status.st_size, mtime_ns=status.st_mtime_ns), status.st_size
 
 
-def _stop_if_nothing_can_be_written(error: OSError, out: Path) -> None:
+def _stop_if_nothing_can_be_written(error: OSError, out: Location) -> None:
     if error.errno in _NO_MORE_WRITING:
         raise BanetError(
             f"{out}: {error.strerror}; make room or choose another --out, then run the same "

@@ -101,7 +101,7 @@ def report_path(dataset: Path) -> Path:
     return dataset.with_name(f"{dataset.name.removesuffix('.zarr')}.report.jsonl")
 
 
-def _exclusive(dataset: Path) -> AbstractContextManager[None]:
+def _exclusive(dataset: Path) -> AbstractContextManager[object]:
     return exclusive(dataset.with_name(f".{dataset.name}.lock"), place=dataset)
 
 

@@ -4,12 +4,12 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 
 from pipelines.ledger import LedgerRow
-from pipelines.photo_files import MASKS, assign_stems
-from pipelines.photo_search import PhotoTree
+from pipelines.photo_files import COMPOSITES, MASKS, assign_stems
 from pipelines.photo_tasks import PhotoTask, TaskSettings
+from pipelines.photo_tree import PhotoTree
+from pipelines.storage import file_finder
 
 
 def fingerprint(settings: TaskSettings) -> str:
@@ -54,31 +54,34 @@ def pending_work(
         for source, row in earlier.items()
         if row.mask is not None
     }
+    is_there = file_finder(settings.out, (MASKS, COMPOSITES))
+    listed = tree.statuses or {}
     work = []
     for source, stem in assign_stems(tree.sources, kept_stems).items():
         if not concerned(source):
             continue
         row = None if force else earlier.get(source)
-        if row is None or not _still_holds(row, settings):
-            work.append(PhotoTask(source=source, stem=stem))
-        elif not _is_untouched(row, tree.root / source):
-            work.append(PhotoTask(source=source, stem=stem, known=row))
+        if row is None or not _still_holds(row, settings, is_there):
+            work.append(PhotoTask(source=source, stem=stem, status=listed.get(source)))
+        elif not _is_untouched(row, tree):
+            task = PhotoTask(source=source, stem=stem, status=listed.get(source), known=row)
+            work.append(task)
     return work
 
 
-def _still_holds(row: LedgerRow, settings: TaskSettings) -> bool:
+def _still_holds(row: LedgerRow, settings: TaskSettings, is_there: Callable[[str], bool]) -> bool:
     """Tell whether a row holds for this run, if only its photo has not changed."""
-    outputs = [settings.out / path for path in (row.mask, row.composite) if path is not None]
+    outputs = [path for path in (row.mask, row.composite) if path is not None]
     return (
         row.status != "failed"
         and row.fingerprint == settings.fingerprint
-        and all(path.is_file() for path in outputs)
+        and all(map(is_there, outputs))
     )
 
 
-def _is_untouched(row: LedgerRow, path: Path) -> bool:
+def _is_untouched(row: LedgerRow, tree: PhotoTree) -> bool:
     try:
-        status = path.stat()
+        status = tree.status_of(row.source)
     except OSError:
         return False
-    return (row.size, row.mtime_ns) == (status.st_size, status.st_mtime_ns)
+    return status.tells_changes and status == (row.size, row.mtime_ns, row.etag)

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -26,9 +25,10 @@ from pipelines.images import (
 )
 from pipelines.ledger import LedgerRow
 from pipelines.photo_files import COMPOSITES, MASKS
-from pipelines.photo_search import PhotoTree
 from pipelines.photo_shards import Shard
+from pipelines.photo_tree import PhotoTree
 from pipelines.progress import Progress
+from pipelines.storage import Location, lies_in, status_of
 
 REVIEWED = 50
 """Number of pictures: as many as a person looks through in a few minutes."""
@@ -58,9 +58,9 @@ class Review:
             several shards can share the folder.
     """
 
-    folder: Path
-    root: Path
-    out: Path
+    folder: Location
+    root: Location
+    out: Location
     shard: Shard | None
 
     def open(self) -> None:
@@ -108,10 +108,10 @@ class Review:
         if row.status == "failed" or row.mask is None or row.confidence is None:
             return False
         try:
-            status = (self.root / row.source).stat()
+            status = status_of(self.root / row.source)
         except OSError:
             return False
-        return (row.size, row.mtime_ns) == (status.st_size, status.st_mtime_ns)
+        return status == (row.size, row.mtime_ns, row.etag)
 
     def _write_picture(self, row: LedgerRow, *, rank: int) -> dict[str, object] | None:
         assert row.mask is not None
@@ -128,7 +128,7 @@ class Review:
 
     def _remove_beyond(self, count: int) -> None:
         ours = re.compile(rf"{re.escape(self._prefix)}-(\d{{3}})\.jpg")
-        for path in self.folder.iterdir():
+        for path in self.folder.glob(f"{self._prefix}-*.jpg"):
             match = ours.fullmatch(path.name)
             if match and int(match[1]) > count:
                 path.unlink(missing_ok=True)
@@ -140,7 +140,7 @@ class Review:
         )
 
 
-def refuse_review_among_photos(review: Path, tree: PhotoTree, out: Path) -> None:
+def refuse_review_among_photos(review: Location, tree: PhotoTree, out: Location) -> None:
     """Make sure that no picture of a review becomes a photo, or lies among results.
 
     Raises:
@@ -149,7 +149,7 @@ def refuse_review_among_photos(review: Path, tree: PhotoTree, out: Path) -> None
     """
     target = review.resolve()
     for folder in tree.folders:
-        if target.is_relative_to(folder.resolve()):
+        if lies_in(target, folder.resolve()):
             raise InputError(
                 f"--review-dir {review}: lies inside the input folder {folder}, so that its "
                 "pictures would be segmented by the next run; choose a folder beside it"
@@ -162,7 +162,7 @@ def refuse_review_among_photos(review: Path, tree: PhotoTree, out: Path) -> None
             "choose another folder"
         )
     for results in (out / MASKS, out / COMPOSITES):
-        if target.is_relative_to(results.resolve()):
+        if lies_in(target, results.resolve()):
             raise InputError(
                 f"--review-dir {review}: lies among the results in {results}; choose another folder"
             )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipelines.errors import InputError
 from pipelines.images import write_atomically
+from pipelines.storage import Location, locate, path_within
 
 RUN_FILE = "run.json"
 
@@ -23,17 +24,17 @@ class EarlierRun:
         finished: Whether it ended by itself.
     """
 
-    root: Path | None
+    root: Location | None
     finished: bool
 
 
-def read_run_file(path: Path) -> EarlierRun | None:
+def read_run_file(path: Location) -> EarlierRun | None:
     """Return what is known of the run that wrote a file; None if there is none."""
     try:
         content = json.loads(path.read_bytes())
         root = content.get("root")
         return EarlierRun(
-            root=root if root is None else Path(root), finished=content["exit_code"] is not None
+            root=root if root is None else locate(root), finished=content["exit_code"] is not None
         )
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -41,7 +42,7 @@ def read_run_file(path: Path) -> EarlierRun | None:
         return EarlierRun(root=None, finished=False)
 
 
-def write_run_file(path: Path, content: Mapping[str, object]) -> None:
+def write_run_file(path: Location, content: Mapping[str, object]) -> None:
     """Write `run.json` or that of a shard.
 
     While the run lasts, and for good if it dies, the exit code in it is null.
@@ -49,7 +50,7 @@ def write_run_file(path: Path, content: Mapping[str, object]) -> None:
     write_atomically(path, json.dumps(content, indent=2).encode("ascii"))
 
 
-def refuse_other_root(earlier: Iterable[EarlierRun], *, root: Path, out: Path) -> None:
+def refuse_other_root(earlier: Iterable[EarlierRun], *, root: Location, out: Location) -> None:
     """Make sure that the photos of one folder do not replace the results of another one.
 
     The ledger names photos relative to their folder, so that both can be moved; two folders are
@@ -61,8 +62,14 @@ def refuse_other_root(earlier: Iterable[EarlierRun], *, root: Path, out: Path) -
     for run in earlier:
         if run.root is None or not run.root.exists():
             continue
-        if not (root.exists() and root.samefile(run.root)):
+        if not (root.exists() and _is_same(root, run.root)):
             raise InputError(
                 f"--out {out}: holds the results for {run.root}, which those for {root} could "
                 "overwrite; choose another folder for the results"
             )
+
+
+def _is_same(one: Location, other: Location) -> bool:
+    if isinstance(one, Path) and isinstance(other, Path):
+        return one.samefile(other)
+    return path_within(one, other) == ""

@@ -26,6 +26,7 @@ from pipelines.review import refuse_review_among_photos
 from pipelines.runtimes import resolve_compute
 from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary
 from pipelines.segment_run import SegmentRun, gpu_processes
+from pipelines.storage import Location, locate
 from pipelines.watch_run import WatchRun
 
 __all__ = ["Failure", "SegmentOptions", "SegmentSummary", "segment"]
@@ -54,10 +55,10 @@ def segment(options: SegmentOptions, *, progress: Progress | None = None) -> Seg
     """
     started, started_cpu = time.perf_counter(), time.process_time()
     tree = find_photos(options.inputs, may_come_later=options.watch)
-    out = (options.out or default_output_folder(tree)).absolute()
+    out = (locate(options.out) if options.out else default_output_folder(tree)).absolute()
     refuse_overlap(tree, out)
     if options.review_dir is not None:
-        refuse_review_among_photos(options.review_dir, tree, out)
+        refuse_review_among_photos(locate(options.review_dir), tree, out)
     folder = OutputFolder(path=out, shard=options.shard_of_photos)
     folder.refuse_other_root(tree.root)
     probed = probe_device(options) if options.scheduler is None else None
@@ -101,7 +102,7 @@ def probe_device(options: SegmentOptions) -> tuple[str, str]:
 
 
 def _task_settings(
-    options: SegmentOptions, weights: Weights | OnnxWeights, root: Path, out: Path
+    options: SegmentOptions, weights: Weights | OnnxWeights, root: Location, out: Location
 ) -> TaskSettings:
     """Put together what workers need to know.
 
@@ -139,10 +140,10 @@ def _colour(options: SegmentOptions) -> Colour | None:
     return parse_colour(options.background or "white") if options.composite == "color" else None
 
 
-def _background(options: SegmentOptions) -> tuple[Path, str] | None:
+def _background(options: SegmentOptions) -> tuple[Location, str] | None:
     if options.composite != "image" or options.background is None:
         return None
-    path = Path(options.background).absolute()
+    path = locate(options.background).absolute()
     try:
         sha256 = hashlib.sha256(read_bytes(path)).hexdigest()
     except PhotoError as error:

@@ -14,6 +14,7 @@ from pipelines.inference import MINIMUM_SIZE
 from pipelines.photo_shards import Shard
 from pipelines.photo_tasks import Composite, MaskKind, Stage
 from pipelines.runtimes import Runtime, runtime_mistakes, runtime_of
+from pipelines.storage import Location, is_url
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +22,7 @@ class SegmentOptions:
     """What `banet segment` is to do.
 
     Attributes:
-        inputs: Files, folders or globs.
+        inputs: Files, folders or globs; or URLs of these, as all folders may be.
         out: Folder for the results; None for `<folder>-segmented` beside the input folder.
         weights: One of the shipped weights, a weights file, what `banet export` made of one, or an
             ONNX file of others that is said how to use. Nobody looks for faces here: a network with
@@ -54,16 +55,16 @@ class SegmentOptions:
         stable_seconds: How long size and time of a photo must stay as they are before it is taken,
             while watching.
         review_dir: Folder for pictures of the least certain masks; None for none.
-        workers: Local threads; None for one per core, or on a GPU two, of which one may wait for
-            it; 0 for none beside the caller's.
+        workers: Local threads; 0 for none beside the caller's. None for one per core; on a GPU two,
+            of which one may wait for it; four where photos or results are behind URLs.
         scheduler: Address of an existing Dask scheduler to use instead.
 
     Raises:
         ConfigError: Some options make no sense; the message names all of them.
     """
 
-    inputs: tuple[Path, ...]
-    out: Path | None = None
+    inputs: tuple[Path | str, ...]
+    out: Path | str | None = None
     weights: str = "banet-64"
     runtime: Runtime = "auto"
     composite: Composite = "transparent"
@@ -83,7 +84,7 @@ class SegmentOptions:
     shard: str | None = None
     watch: bool = False
     stable_seconds: float = 5.0
-    review_dir: Path | None = None
+    review_dir: Path | str | None = None
     workers: int | None = None
     scheduler: str | None = None
 
@@ -154,6 +155,11 @@ class SegmentOptions:
             mistakes.append(
                 f"--batch-size {self.batch_size}: {self.weights} is computed photo by photo; leave "
                 "it out"
+            )
+        if self.watch and any(map(is_url, self.inputs)):
+            mistakes.append(
+                "--watch: looks at folders of this machine only; for URLs repeat the command "
+                "without it, from cron for instance"
             )
         if self.watch and self.dry_run:
             mistakes.append("--watch: a dry run looks once; leave --watch or --dry-run out")
@@ -232,8 +238,8 @@ class SegmentSummary:
         usage: What the run made of the machine.
     """
 
-    out: Path
-    root: Path
+    out: Location
+    root: Location
     shard: str | None
     discovered: int
     ok: int

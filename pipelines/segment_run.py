@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -19,18 +19,22 @@ from pipelines.info import versions
 from pipelines.ledger import Ledger, LedgerRow
 from pipelines.output_folder import OutputFolder
 from pipelines.parallel import Pool, available_cores, has_dask_cuda, open_pool
-from pipelines.photo_search import PhotoTree
 from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, Stage, TaskSettings
+from pipelines.photo_tree import PhotoTree
 from pipelines.photo_worker import probe_worker, segment_batch
 from pipelines.progress import Progress, RunFigures
 from pipelines.resume import pending_work
 from pipelines.review import Review
 from pipelines.runtimes import runtime_of
 from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary, Usage
+from pipelines.storage import is_remote, locate
 
 PHOTOS_PER_TASK = 2
 """Enough to make the cost of a task (a millisecond or two) small beside its work, and few enough
 that an interrupted run is soon at rest."""
+
+REMOTE_WORKERS_PER_CORE = 4
+"""Threads that read and write behind URLs spend more time waiting than computing."""
 
 SAME_INTERRUPT_SECONDS = 1.0
 """Interrupts so close together are one: `timeout`, for instance, sends each signal twice."""
@@ -78,7 +82,7 @@ class SegmentRun:
         if self.options.review_dir is None:
             return None
         return Review(
-            folder=self.options.review_dir.absolute(),
+            folder=locate(self.options.review_dir).absolute(),
             root=self.settings.root,
             out=self.settings.out,
             shard=self.folder.shard,
@@ -182,8 +186,9 @@ class SegmentRun:
     @contextmanager
     def _working(self, earlier: Mapping[str, LedgerRow]) -> Iterator[tuple[Pool, Ledger]]:
         """Open the workers and the ledger, and leave word of the run in the run file."""
+        is_far = is_remote(self.tree.root) or is_remote(self.folder.path)
         with open_pool(
-            workers=_local_workers(self.options, self.device),
+            workers=local_workers(self.options, self.device, is_far=is_far),
             scheduler=self.options.scheduler,
             gpus=gpu_processes(self.options, self.device),
         ) as pool:
@@ -210,10 +215,17 @@ class SegmentRun:
     ) -> None:
         stopping = False
 
+        begun: deque[PhotoTask] = deque()
+
         def tasks() -> Iterator[BatchTask]:
             photos = iter(work)
-            while not stopping and (batch := tuple(islice(photos, PHOTOS_PER_TASK))):
-                ledger.begin(photo.source for photo in batch)
+            while not stopping:
+                if not begun:
+                    begun.extend(islice(photos, max(PHOTOS_PER_TASK, ledger.begun_at_once)))
+                    ledger.begin(photo.source for photo in begun)
+                batch = tuple(begun.popleft() for _ in range(min(PHOTOS_PER_TASK, len(begun))))
+                if not batch:
+                    return
                 yield BatchTask(photos=batch, settings=self.settings)
 
         results = iter(pool.map(segment_batch, tasks()))
@@ -224,6 +236,7 @@ class SegmentRun:
         except BaseException:
             stopping = True
             self._record_in_flight(results, ledger, progress)
+            ledger.give_back(photo.source for photo in begun)
             raise
 
     def _record_in_flight(
@@ -244,6 +257,7 @@ class SegmentRun:
                 return
 
     def _record(self, result: BatchResult, ledger: Ledger, progress: Progress) -> None:
+        self.folder.check_held()
         ledger.append((*result.rows, *result.unchanged))
         for row in result.rows:
             self._count(row.source, row.status)
@@ -315,13 +329,21 @@ def gpu_processes(options: SegmentOptions, device: str) -> int:
     return gpus if gpus > 1 and options.workers != 0 and has_dask_cuda() else 0
 
 
-def _local_workers(options: SegmentOptions, device: str) -> int | None:
+def local_workers(options: SegmentOptions, device: str, *, is_far: bool) -> int | None:
     """Return how many threads a local run takes; None leaves it to the pool.
 
     With a GPU one thread per core decodes and encodes while as many wait for their turn.
+
+    Args:
+        options: Of the run.
+        device: That it uses.
+        is_far: Whether photos or results are behind a URL.
     """
-    is_on_gpu = options.scheduler is None and torch.device(device).type != "cpu"
-    return 2 * available_cores() if options.workers is None and is_on_gpu else options.workers
+    if options.workers is not None or options.scheduler is not None:
+        return options.workers
+    if is_far:
+        return REMOTE_WORKERS_PER_CORE * available_cores()
+    return 2 * available_cores() if torch.device(device).type != "cpu" else None
 
 
 def _threads_per_worker(pool: Pool, options: SegmentOptions, device: str) -> int | None:

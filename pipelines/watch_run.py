@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
-from typing import NamedTuple
 
 from pipelines.ledger import Ledger
 from pipelines.parallel import Pool
@@ -21,6 +20,7 @@ from pipelines.progress import Progress, SilentProgress
 from pipelines.resume import pending_work
 from pipelines.review import refuse_review_among_photos
 from pipelines.segment_run import SegmentRun
+from pipelines.storage import Location, Status, status_of
 
 MOST_SECONDS_BETWEEN_LOOKS = 2.0
 
@@ -33,20 +33,12 @@ REVIEW_SECONDS = 60.0
 logger = logging.getLogger(__name__)
 
 
-class Signature(NamedTuple):
-    """What tells a file that has changed: its size in bytes and its time in nanoseconds."""
-
-    size: int
-    mtime_ns: int
-
-
-def signature_of(path: Path) -> Signature | None:
-    """Return the signature of a file, None if there is none to be had."""
+def signature_of(path: Location) -> Status | None:
+    """Return size and time of a file, None if they are not to be had."""
     try:
-        status = path.stat()
+        return status_of(path)
     except OSError:
         return None
-    return Signature(status.st_size, status.st_mtime_ns)
 
 
 class SettledFiles:
@@ -63,17 +55,17 @@ class SettledFiles:
     def __init__(self, seconds: float, *, clock: Callable[[], float] = monotonic) -> None:
         self._seconds = seconds
         self._clock = clock
-        self._seen: dict[str, tuple[Signature, float]] = {}
+        self._seen: dict[str, tuple[Status, float]] = {}
 
     @property
-    def signatures(self) -> Iterator[tuple[str, Signature]]:
+    def signatures(self) -> Iterator[tuple[str, Status]]:
         """Yield the files of the last look, settled or not, with their signatures."""
         return ((source, signature) for source, (signature, _) in self._seen.items())
 
-    def look(self, root: Path, sources: Iterable[str]) -> dict[str, Signature]:
+    def look(self, root: Location, sources: Iterable[str]) -> dict[str, Status]:
         """Examine files, named relative to `root`, and return those that have settled."""
-        seen: dict[str, tuple[Signature, float]] = {}
-        settled: dict[str, Signature] = {}
+        seen: dict[str, tuple[Status, float]] = {}
+        settled: dict[str, Status] = {}
         for source in sources:
             now = self._clock()
             signature = signature_of(root / source)
@@ -94,7 +86,7 @@ class WatchRun(SegmentRun):
     """Segments photos as they come."""
 
     waiting: int | None = 0
-    _handled: dict[str, Signature] = field(default_factory=dict)
+    _handled: dict[str, Status] = field(default_factory=dict)
     _status: dict[str, str] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
     _written: float = -math.inf
@@ -132,6 +124,7 @@ class WatchRun(SegmentRun):
             while True:
                 started = monotonic()
                 self._take_settled(settled, pool, ledger, progress)
+                ledger.write_due()
                 self._renew_review(ledger)
                 # Where a look takes long, it should not be all that the disk is busy with.
                 sleep(max(pause, monotonic() - started))
@@ -187,7 +180,9 @@ class WatchRun(SegmentRun):
 
     def _look_again(self) -> None:
         """Search the inputs anew, and say once what cannot be searched."""
-        self.tree, left_out = find_photos_again(self.options.inputs, self.settings.root)
+        root = self.settings.root
+        assert isinstance(root, Path)  # the options refuse to watch URLs
+        self.tree, left_out = find_photos_again(self.options.inputs, root)
         refuse_overlap(self.tree, self.settings.out)
         if self.review is not None:
             refuse_review_among_photos(self.review.folder, self.tree, self.settings.out)

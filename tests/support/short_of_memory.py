@@ -24,7 +24,7 @@ class Limit(SilentProgress):
         self.headroom = megabytes * 10**6
         self.remaining = step
 
-    def start(self, description: str, total: int | None) -> None:  # noqa: ARG002 - protocol
+    def start(self, *_stage: object) -> None:
         self.base = self.in_use()
         self.limit_when_due()
 

@@ -1,5 +1,6 @@
 """Where values come from: option, variable, banet.toml, default."""
 
+import os
 import tomllib
 from pathlib import Path
 
@@ -30,6 +31,16 @@ def test_several_datasets_come_from_the_file(banet, settings_file):
 def test_one_dataset_needs_no_brackets(banet, settings_file):
     settings_file.write_text('[evaluate]\ndatasets = "only.zarr"\n')
     assert "only.zarr" in banet("evaluate").stderr
+
+
+def test_inputs_of_the_environment_are_separated_like_those_of_path(banet, monkeypatch):
+    for names in (["my photos", "b/c"], ["nonsense://a b", "nonsense://c"]):
+        monkeypatch.setenv("BANET_SEGMENT_INPUTS", os.pathsep.join(names))
+
+        outcome = banet("segment", "--out", "out")
+
+        assert outcome.exit_code in {1, 2}
+        assert f"{names[0]}: no" in outcome.stderr
 
 
 def test_arguments_come_from_the_environment(banet, monkeypatch):

@@ -40,7 +40,7 @@ class At:
         self._action = action
         self._left = done
 
-    def start(self, description: str, total: int | None) -> None:
+    def start(self, *_stage: object) -> None:
         """Begin."""
 
     def advance(self, steps: int = 1, _status: str = "") -> None:

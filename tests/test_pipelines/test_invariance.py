@@ -36,7 +36,7 @@ class Interrupted:
     def __init__(self, done: int) -> None:
         self._left = done
 
-    def start(self, description: str, total: int | None) -> None:
+    def start(self, *_stage: object) -> None:
         """Begin."""
 
     def advance(self, steps: int = 1, _status: str = "") -> None:

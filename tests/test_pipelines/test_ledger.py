@@ -32,7 +32,7 @@ def test_a_row_has_the_documented_keys(path: Path) -> None:
         ledger.append([row("a.jpg")])
 
     documented = (
-        "source size mtime_ns sha256 status mask composite width height coverage confidence "
+        "source size mtime_ns etag sha256 status mask composite width height coverage confidence "
         "error note seconds fingerprint"
     )
     assert list(json.loads(path.read_text())) == documented.split()

@@ -17,7 +17,7 @@ from segment_results import counts, ledger, outputs, pixels
 from pipelines.errors import BanetError, ConfigError, DeviceError, InputError, WeightsError
 from pipelines.parallel import available_cores
 from pipelines.segment import SegmentOptions, SegmentSummary, probe_device
-from pipelines.segment_run import _local_workers
+from pipelines.segment_run import local_workers
 
 Run = Callable[..., SegmentSummary]
 
@@ -328,9 +328,10 @@ def test_several_gpus_are_no_secret(
 
 def test_on_a_gpu_as_many_workers_may_wait_as_there_are_cores(photos: Path) -> None:
     options = SegmentOptions(inputs=(photos,))
-    assert _local_workers(options, "cuda") == 2 * available_cores()
-    assert _local_workers(options, "cpu") is None
-    assert _local_workers(replace(options, workers=3), "cuda") == 3
+    assert local_workers(options, "cuda", is_far=False) == 2 * available_cores()
+    assert local_workers(options, "cpu", is_far=False) is None
+    assert local_workers(replace(options, workers=3), "cuda", is_far=True) == 3
+    assert (local_workers(options, "cpu", is_far=True) or 0) > available_cores()
 
 
 def test_answer_that_is_no_number_is_a_failure(run: Run, photos: Path, spoilt_weights: str) -> None:

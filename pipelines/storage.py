@@ -1,0 +1,385 @@
+"""Files behind URLs, such as `s3://bucket/photos`: the only module that knows fsspec.
+
+Paths of this machine stay what they are, `pathlib.Path`. A URL becomes a `RemotePath`, which has
+the methods of the same names as far as runs need them, and raises the same errors. Credentials and
+endpoints are where fsspec and its packages look for them, such as `AWS_ENDPOINT_URL`.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
+
+from pipelines.errors import ConfigError
+from pipelines.storage_errors import explain
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]+(://|::)", re.ASCII)
+
+_PACKAGES = {
+    **dict.fromkeys(("s3", "s3a"), "s3fs"),
+    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
+    **dict.fromkeys(("abfs", "abfss", "adl", "az"), "adlfs"),
+}
+"""What most people need beside fsspec, by protocol. Of others fsspec says it itself."""
+
+_OF_THIS_MACHINE = ("file://", "local://")
+
+_OBJECT_STORES = frozenset({"s3", "gs", "abfs", "adl", "oci", "oss", "obs", "tos", "memory"})
+"""Protocols whose objects appear whole or not at all, and need no folders."""
+
+_TIMES = ("LastModified", "mtime", "updated", "last_modified", "modified", "created")
+"""Where the packages behind fsspec say when a file was last changed; the first that is there."""
+
+_CONNECTIONS = 64
+"""Requests to S3 at once; what runs there by default, 10, is little for a machine of many cores."""
+
+_NANOSECONDS = 10**9
+
+
+class Status(NamedTuple):
+    """What tells a file that has changed without reading it.
+
+    Attributes:
+        size: In bytes.
+        mtime_ns: Time of the last change in nanoseconds since 1970; None if it is not known.
+        etag: What an object store calls this content; None elsewhere.
+    """
+
+    size: int
+    mtime_ns: int | None
+    etag: str | None = None
+
+    @property
+    def tells_changes(self) -> bool:
+        """Return whether a file that has changed would have another status."""
+        return self.mtime_ns is not None or self.etag is not None
+
+
+@dataclass(frozen=True)
+class RemotePath:
+    """A file or folder behind a URL; what it is called is said by `str`.
+
+    What fails raises OSError with a reason in `strerror` that says how to mend it.
+
+    Attributes:
+        url: With which its file system is opened.
+        key: Path in that file system.
+    """
+
+    url: str
+    key: str
+
+    def __str__(self) -> str:
+        _, link, inner = self.url.partition("::")
+        return f"{self.file_system.unstrip_protocol(self.key)}{link}{inner}"
+
+    def __truediv__(self, name: str) -> "RemotePath":
+        return RemotePath(self.url, f"{self.key.rstrip('/')}/{name}")
+
+    @property
+    def name(self) -> str:
+        """Return the last part, empty if nothing can lie beside it, as beside a bucket."""
+        return self.key.rpartition("/")[2] if "/" in self.key else ""
+
+    @property
+    def parent(self) -> "RemotePath":
+        """Return the folder that it lies in."""
+        return RemotePath(self.url, self.key.rpartition("/")[0])
+
+    def with_name(self, name: str) -> "RemotePath":
+        """Return what lies beside it under another name."""
+        return self.parent / name
+
+    def absolute(self) -> "RemotePath":
+        """Return itself, since URLs are absolute."""
+        return self
+
+    def resolve(self) -> "RemotePath":
+        """Return itself, since there are no links."""
+        return self
+
+    def within(self, folder: "RemotePath") -> str | None:
+        """Return its path relative to a folder, empty for the folder itself; None if outside."""
+        if self.file_system != folder.file_system:
+            return None
+        if self.key == folder.key:
+            return ""
+        prefix = f"{folder.key.rstrip('/')}/" if folder.key else ""
+        return self.key.removeprefix(prefix) if self.key.startswith(prefix) else None
+
+    def exists(self) -> bool:
+        """Tell whether there is a file, or a folder that holds some."""
+        return self.kind() is not None
+
+    def kind(self) -> str | None:
+        """Return `file` or `directory`; None if there is neither."""
+        try:
+            with self._failures():
+                return str(self.file_system.info(self.key)["type"])
+        except FileNotFoundError:
+            return None
+
+    def status(self) -> Status:
+        """Return size and time of a file."""
+        with self._failures():
+            return _status(self.file_system.info(self.key))
+
+    def read_bytes(self) -> bytes:
+        """Return the content of a file."""
+        with self._failures():
+            # In one piece: several requests could meet several versions of an object.
+            options = {"max_concurrency": 1} if self._is_s3 else {}
+            return bytes(self.file_system.cat_file(self.key, **options))
+
+    def write_bytes(self, content: bytes) -> None:
+        """Write a file so that it is there, at any moment, as it was or whole."""
+        with self._failures():
+            self._make_parent()
+            if self._is_object:
+                self.file_system.pipe_file(self.key, content)
+                return
+            temporary = self.with_name(f".{uuid4().hex}.part").key
+            try:
+                self.file_system.pipe_file(temporary, content)
+                self.file_system.mv(temporary, self.key)
+            except BaseException:
+                if self.file_system.exists(temporary):
+                    self.file_system.rm_file(temporary)
+                raise
+
+    def create(self, content: bytes) -> bool:
+        """Write a file unless it exists; return whether it was written.
+
+        Two that try it at once can both succeed where a server knows no conditions.
+        """
+        try:
+            with self._failures():
+                self._make_parent()
+                self.file_system.pipe_file(self.key, content, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def replace_content(self, content: bytes, *, etag: str | None) -> bool:
+        """Write a file if it still has an etag; return whether it was written.
+
+        The condition holds on S3 only.
+        """
+        condition = {"IfMatch": etag} if etag is not None and self._is_s3 else {}
+        try:
+            with self._failures():
+                self.file_system.pipe_file(self.key, content, **condition)
+        except (FileExistsError, FileNotFoundError):
+            return False
+        return True
+
+    def unlink(self, *, missing_ok: bool = False) -> None:
+        """Delete a file."""
+        try:
+            with self._failures():
+                self.file_system.rm_file(self.key)
+        except FileNotFoundError:
+            if not missing_ok:
+                raise
+
+    def mkdir(self, *, parents: bool = False, exist_ok: bool = False) -> None:
+        """Do nothing: folders come with the files in them."""
+
+    def files(self) -> Iterator[tuple[str, Status]]:
+        """Yield all files below a folder, however deep, by relative path.
+
+        Raises:
+            OSError: It cannot be listed. A folder without files is no error.
+        """
+        with self._failures():
+            found = self.file_system.find(self.key, detail=True)
+        prefix = f"{self.key.rstrip('/')}/"
+        for key, info in found.items():
+            # Objects whose names end in a slash stand for empty folders.
+            if key.startswith(prefix) and not key.endswith("/"):
+                yield key.removeprefix(prefix), _status(info)
+
+    def glob(self, pattern: str) -> "Iterator[RemotePath]":
+        """Yield the files that lie directly in the folder and whose names match."""
+        try:
+            with self._failures():
+                found = self.file_system.ls(self.key, detail=True)
+        except FileNotFoundError:
+            return
+        for info in found:
+            name = info["name"].rpartition("/")[2]
+            if info["type"] == "file" and fnmatchcase(name, pattern):
+                yield self / name
+
+    def rglob(self, pattern: str) -> "Iterator[RemotePath]":
+        """Yield the files below the folder, however deep, whose names match."""
+        for name, _ in _files_if_any(self):
+            if fnmatchcase(name.rpartition("/")[2], pattern):
+                yield self / name
+
+    @property
+    def file_system(self) -> "AbstractFileSystem":
+        """Return what fsspec has for such URLs."""
+        return _open(self.url)[0]
+
+    def _make_parent(self) -> None:
+        if not self._is_object:
+            self.file_system.makedirs(self.parent.key, exist_ok=True)
+
+    @property
+    def _is_object(self) -> bool:
+        return not _OBJECT_STORES.isdisjoint(_protocols(self.file_system))
+
+    @property
+    def _is_s3(self) -> bool:
+        return "s3" in _protocols(self.file_system)
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Let everything that fails raise OSError, which says what to do."""
+        try:
+            yield
+        except Exception as error:  # every package behind fsspec has errors of its own
+            number, reason = explain(error)
+            raise OSError(number, reason, str(self)) from error
+
+
+Location = Path | RemotePath
+
+
+def is_url(place: Path | str) -> bool:
+    """Tell whether a place is a URL, and not a path of this machine."""
+    return isinstance(place, str) and _URL.match(place) is not None
+
+
+def locate(place: Path | str) -> Location:
+    """Return the path that a user names, or the one behind a URL.
+
+    Raises:
+        ConfigError: Nobody knows such URLs, or the package for them is missing.
+    """
+    if isinstance(place, Path) or not is_url(place):
+        return Path(place)
+    if place.startswith(_OF_THIS_MACHINE):
+        return Path(_open(place)[1])
+    return RemotePath(place, _open(place)[1])
+
+
+def is_remote(place: Location) -> bool:
+    """Tell whether a place is behind a URL."""
+    return isinstance(place, RemotePath)
+
+
+def path_within(path: Location, folder: Location) -> str | None:
+    """Return the path relative to a folder, with forward slashes; None if it lies elsewhere."""
+    if isinstance(path, Path) and isinstance(folder, Path):
+        return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else None
+    if isinstance(path, RemotePath) and isinstance(folder, RemotePath):
+        return path.within(folder)
+    return None
+
+
+def lies_in(path: Location, folder: Location) -> bool:
+    """Tell whether a path is a folder or lies somewhere below it."""
+    return path_within(path, folder) is not None
+
+
+def status_of(path: Location) -> Status:
+    """Return size and time of a file.
+
+    Raises:
+        OSError: They are not to be had.
+    """
+    if isinstance(path, RemotePath):
+        return path.status()
+    status = path.stat()
+    return Status(status.st_size, status.st_mtime_ns)
+
+
+def file_finder(folder: Location, parts: Iterable[str]) -> Callable[[str], bool]:
+    """Return what tells whether there is a file, named by its path relative to a folder.
+
+    Behind a URL it lists some parts of the folder, once it is asked, instead of going there for
+    each file.
+
+    Args:
+        folder: That the names are relative to.
+        parts: Folders in it that the files lie in.
+    """
+    if isinstance(folder, Path):
+        return lambda name: (folder / name).is_file()
+
+    @lru_cache(maxsize=1)
+    def listed() -> frozenset[str]:
+        return frozenset(
+            f"{part}/{name}" for part in parts for name, _ in _files_if_any(folder / part)
+        )
+
+    return lambda name: name in listed()
+
+
+def _files_if_any(folder: RemotePath) -> Iterator[tuple[str, Status]]:
+    try:
+        yield from folder.files()
+    except FileNotFoundError:
+        return
+
+
+@lru_cache(maxsize=64)
+def _open(url: str) -> tuple["AbstractFileSystem", str]:
+    """Return the file system of a URL, and the path in it."""
+    from fsspec.core import url_to_fs
+
+    try:
+        # What a run lists once, it keeps itself; what it lists again may have changed.
+        files, key = url_to_fs(url, use_listings_cache=False, **_many_connections(url))
+    except ImportError as error:
+        package = _PACKAGES.get(url.partition(":")[0])
+        advice = f"add it with {sys.executable} -m pip install {package}" if package else error
+        raise ConfigError(
+            f"{url}: such URLs need a package that is not installed here; {advice}"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f"{url}: no URL that can be used ({error}); check it") from error
+    return files, str(key)
+
+
+def _many_connections(url: str) -> dict[str, Any]:
+    """Return the options with which threads do not wait for each other's connections."""
+    from fsspec.config import conf
+
+    if not url.startswith(("s3://", "s3a://")):
+        return {}
+    chosen = conf.get("s3", {}).get("config_kwargs", {})
+    return {"config_kwargs": {"max_pool_connections": _CONNECTIONS, **chosen}}
+
+
+def _protocols(files: "AbstractFileSystem") -> tuple[str, ...]:
+    protocol = files.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+
+
+def _status(info: dict[str, Any]) -> Status:
+    """Read what a package behind fsspec tells of a file."""
+    etag = info.get("ETag") or info.get("etag")
+    time = next((info[key] for key in _TIMES if info.get(key)), None)
+    if isinstance(time, str):
+        try:
+            time = datetime.fromisoformat(time)
+        except ValueError:
+            time = None
+    if isinstance(time, datetime):
+        time = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    # Lists of objects and their headers may differ in fractions of a second.
+    mtime_ns = None if time is None else int(time) * _NANOSECONDS
+    return Status(int(info.get("size") or 0), mtime_ns, etag.strip('"') if etag else None)

@@ -2,17 +2,15 @@
 
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 
 from pipelines.errors import BanetError
 
-KILOBYTE = 1 if sys.platform == "darwin" else 1024
-"""Bytes in the unit that the system counts the peak memory of a process in."""
+SECONDS_BETWEEN_LOOKS = 0.01
 
 SHOWN_BYTES = 2000
 """Of what a command that failed wrote last."""
@@ -23,40 +21,65 @@ class Measured:
     """What a command took.
 
     Attributes:
+        exit_code: Its own.
         wall_seconds: From its start to its end.
         cpu_seconds: Of all its threads.
-        peak_memory_mb: The most that was resident at once.
+        peak_memory: Most bytes that were resident at once; 0 on systems other than Linux.
         output: What it wrote to standard output.
     """
 
+    exit_code: int
     wall_seconds: float
     cpu_seconds: float
-    peak_memory_mb: float
+    peak_memory: int
     output: str
 
 
-def measure(command: Sequence[str | Path]) -> Measured:
+def measure(command: Sequence[str | Path], *, allowed: Sequence[int] = (0,)) -> Measured:
     """Run a command to its end.
 
+    Args:
+        command: The program and its arguments.
+        allowed: Exit codes that are no failure of the command.
+
     Raises:
-        BanetError: It failed.
+        BanetError: It ended with another one.
     """
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         started = perf_counter()
         process = subprocess.Popen(  # noqa: S603 - a command of ours
             [str(part) for part in command], stdout=output, stderr=errors
         )
-        _, status, usage = os.wait4(process.pid, 0)
+        peak, ended = 0, 0
+        while not ended:
+            peak = max(peak, _peak_memory(process.pid))
+            sleep(SECONDS_BETWEEN_LOOKS)
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
         wall = perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
-        if process.returncode:
+        if process.returncode not in allowed:
             errors.seek(0)
             last = errors.read()[-SHOWN_BYTES:].decode(errors="replace").strip()
             raise BanetError(f"{command[0]} failed with {process.returncode}: {last}")
         return Measured(
+            exit_code=process.returncode,
             wall_seconds=wall,
             cpu_seconds=usage.ru_utime + usage.ru_stime,
-            peak_memory_mb=usage.ru_maxrss * KILOBYTE / 1e6,
+            peak_memory=peak,
             output=output.read().decode(),
         )
+
+
+def _peak_memory(process: int) -> int:
+    """Return the most bytes that were resident so far.
+
+    What the system says when a process has ended is no less than what its parent held when it
+    began.
+    """
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    kilobytes = (line.split()[1] for line in lines if line.startswith("VmHWM:"))
+    return 1024 * int(next(kilobytes, 0))

@@ -13,10 +13,8 @@ of composite, and reads the peak that the system has kept of the process. Photos
 import json
 import logging
 import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -29,6 +27,7 @@ import numpy as np
 import torch
 import typer
 from entry import run_app
+from measured_commands import measure
 from PIL import ExifTags, Image
 from result_files import write_result
 from rich import box
@@ -243,21 +242,17 @@ def _run(source: Path, output: dict[str, Any], limit: str) -> RunResult:
         for key, value in _complete(output).items():
             option = f"--{key.replace('_', '-')}"
             command += [f"--no-{key}"] if value is False else [option, str(value)]
-        started = time.perf_counter()
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:  # noqa: S603 - our own
-            assert process.stdout is not None
-            summary = json.loads(process.stdout.read())
-            _, _, usage = os.wait4(process.pid, 0)
-            process.returncode = summary["exit_code"]
+        run = measure(command, allowed=(0, 3))
+        summary = json.loads(run.output)
     return RunResult(
         output=_name(output),
         ok=summary["ok"],
         empty=summary["empty"],
         failed=summary["failed"],
         refused={failure["source"]: failure["error"] for failure in summary["failures"]},
-        peak_mebibytes=round(usage.ru_maxrss / 1024),
+        peak_mebibytes=round(run.peak_memory / MEBIBYTE),
         limit_mebibytes=parse_memory(limit) // MEBIBYTE,
-        seconds=round(time.perf_counter() - started, 1),
+        seconds=round(run.wall_seconds, 1),
     )
 
 

@@ -18,9 +18,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
@@ -126,17 +124,10 @@ class Bench:
         self._folder = folder
         self._counts = counts
         self._rembg = rembg
-        # In another process: the peak memory of a command counts that of its parent at the start.
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            for size, (height, width) in SIZES.items():
-                pool.submit(
-                    write_photo_set,
-                    self._photos(size),
-                    source,
-                    count=counts[size],
-                    height=height,
-                    width=width,
-                ).result()
+        for size, (height, width) in SIZES.items():
+            write_photo_set(
+                self._photos(size), source, count=counts[size], height=height, width=width
+            )
 
     def cases(self) -> Iterator[Case]:
         """Yield what is to be measured, in the order of a round."""
@@ -166,7 +157,7 @@ class Bench:
             wall_seconds=round(wall, 3),
             cpu_seconds=round(cpu, 3),
             cpu_seconds_per_photo=round((cpu - start_up.one_photo_cpu) / max(1, count - 1), 5),
-            peak_memory_mb=round(max(run.peak_memory_mb for run in runs), 1),
+            peak_memory_mb=round(max(run.peak_memory for run in runs) / 1e6, 1),
             megabytes_read=round(_bytes(self._photos(case.photos)) / count / 1e6, 4),
             megabytes_written=round(_bytes(self._out(case)) / count / 1e6, 4),
             files_written=len(_files(self._out(case))),

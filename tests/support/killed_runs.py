@@ -11,7 +11,7 @@ from unittest.mock import patch
 
 import torch
 
-from pipelines.ledger import Ledger
+from pipelines.file_log import FileLog
 from pipelines.output_folder import OutputFolder
 from pipelines.segment import SegmentOptions, segment
 
@@ -26,14 +26,14 @@ def die() -> None:
 def _in_half_a_row(nth: int) -> AbstractContextManager[Any]:
     left = nth
 
-    def write(ledger: Ledger, line: bytes) -> None:
+    def write(log: FileLog, line: bytes) -> None:
         nonlocal left
         left -= 1
-        ledger._file.write(line if left else line[: len(line) // 2])
+        log._file.write(line if left else line[: len(line) // 2])
         if not left:
             die()
 
-    return patch.object(Ledger, "_write", write)
+    return patch.object(FileLog, "write", write)
 
 
 def _before_a_rename(name: str, nth: int = 1) -> AbstractContextManager[Any]:

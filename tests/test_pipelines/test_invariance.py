@@ -114,6 +114,7 @@ def two_processes() -> Iterator[str]:
         {"workers": 1},
         {"workers": 2},
         {"workers": 4},
+        {"workers": 4, "batch_size": 3},
     ],
     ids=str,
 )

@@ -1,10 +1,8 @@
 """`--max-memory` on real processes, whose peak the system tells."""
 
 import json
-import os
 import re
 import struct
-import subprocess
 import sys
 import zlib
 from collections.abc import Callable
@@ -14,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from measured_commands import measure
 from PIL import Image
 from segment_results import ledger
 
@@ -38,14 +37,8 @@ class Finished:
 
 def segment_in_a_process(folder: Path, out: Path, *options: str) -> Finished:
     command = [sys.executable, "-m", "banet_cli", "segment", str(folder), "--out", str(out)]
-    with subprocess.Popen(
-        [*command, "--workers", "2", "--json", "--quiet", *options], stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        content = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    return Finished(json.loads(content), process.returncode, usage.ru_maxrss * 1024)
+    run = measure([*command, "--workers", "2", "--json", "--quiet", *options], allowed=(0, 3))
+    return Finished(json.loads(run.output), run.exit_code, run.peak_memory)
 
 
 def write_person(path: Path, *, width: int, height: int) -> Path:

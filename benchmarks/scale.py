@@ -17,7 +17,7 @@ import typer
 from markdown_tables import markdown_table
 
 from pipelines.images import write_atomically
-from pipelines.segment_run import PHOTOS_PER_TASK
+from pipelines.segment_run import MOST_PHOTOS_PER_TASK
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -236,7 +236,7 @@ def _limits(works: list[Work], soak: dict[str, Any], photos: int) -> str:
    files is more than file systems and people handle. Keep photos in folders of thousands, or in an
    object store, which limits requests per prefix and second instead.
 2. **One driver.** A single run lists all photos before it begins, and hands them out
-   {PHOTOS_PER_TASK} at a time. Its memory grew by {slope:g} MB for 10,000 photos over
+   up to {MOST_PHOTOS_PER_TASK} at a time. Its memory grew by {slope:g} MB for 10,000 photos over
    {soak["photos"]:,} (most: {most:,.0f} MB), beside the list. Split from some ten million photos
    on: `--shard 1/100` to `--shard 100/100`, as jobs of whatever queue there is; each has a ledger
    of its own and resumes by itself. A Dask cluster is for what one driver can hand out.

@@ -220,6 +220,7 @@ def _local_threads(count: int) -> Iterator[DaskPool]:
         # What nobody here looks at, and what took more memory the longer a run lasted.
         "distributed.worker.profile.enabled": False,
         "distributed.admin.low-level-log-length": 10,
+        "distributed.admin.system-monitor.interval": "10 s",
         "distributed.admin.system-monitor.log-length": 10,
         "distributed.admin.system-monitor.gil.enabled": False,
         "distributed.diagnostics.computations.max-history": 1,

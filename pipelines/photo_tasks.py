@@ -5,6 +5,7 @@ from typing import Literal
 
 from pipelines.compositing import Colour
 from pipelines.devices import Precision
+from pipelines.errors import BanetError
 from pipelines.images import ImageFormat
 from pipelines.ledger import LedgerRow
 from pipelines.network_description import NetworkDescription
@@ -91,6 +92,7 @@ class BatchResult:
         rows: Of the photos that were segmented, or failed to be.
         unchanged: Of the photos whose content turned out to be that of an earlier run.
         vanished: Sources of the photos that were gone, while watching. Their results are as before.
+        ended_by: What ends the run, so that the rest of the task was not done; None if nothing.
         stages: Thread CPU seconds by stage.
         waits: Seconds by stage in which the thread did not compute: it waited for a disk, a GPU,
             or its turn on a core.
@@ -99,5 +101,6 @@ class BatchResult:
     rows: tuple[LedgerRow, ...]
     unchanged: tuple[LedgerRow, ...]
     vanished: tuple[str, ...]
+    ended_by: BanetError | None
     stages: dict[Stage, float]
     waits: dict[Stage, float]

@@ -203,7 +203,7 @@ def segment_batch(task: BatchTask) -> BatchResult:
     """Segment some photos and write their masks and composites. What fails is recorded.
 
     Raises:
-        BanetError: Nothing more can be written, or the worker lacks weights or device.
+        BanetError: The worker lacks weights or device.
     """
     settings = task.settings
     if settings.threads is not None:
@@ -212,18 +212,23 @@ def segment_batch(task: BatchTask) -> BatchResult:
     rows: list[LedgerRow] = []
     unchanged: list[LedgerRow] = []
     vanished: list[str] = []
+    ended_by: BanetError | None = None
     for photo in task.photos:
         try:
             row = worker.segment_file(photo)
         except MissingFileError:
             vanished.append(photo.source)
             continue
+        except BanetError as error:
+            ended_by = error
+            break
         is_known = photo.known is not None and row.sha256 == photo.known.sha256
         (unchanged if is_known else rows).append(row)
     return BatchResult(
         rows=tuple(rows),
         unchanged=tuple(unchanged),
         vanished=tuple(vanished),
+        ended_by=ended_by,
         stages=dict(worker.clock.seconds),
         waits=dict(worker.clock.waits),
     )

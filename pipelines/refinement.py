@@ -21,10 +21,13 @@ from pipelines.images import OPAQUE, Pixels, resize
 Floats = NDArray[np.float32]
 Integers = NDArray[np.integer]
 
-FIT_RADIUS = 6
-"""Radius of the windows that functions are fitted in, in pixels of the small map."""
+WINDOW_STEP = 2
+"""Windows that functions are fitted in lie so many pixels of the small map apart."""
 
-MEAN_RADIUS = 3
+FIT_RADIUS = 3
+"""Radius of these windows, in steps."""
+
+MEAN_RADIUS = 1
 """Radius of the mean over the functions of neighbouring windows, likewise."""
 
 REGULARISATION = 2e-3
@@ -84,7 +87,7 @@ def refined_mask(alpha: Floats, pixels: Pixels) -> Pixels:
     height, width = pixels.shape[:2]
     guide = _small_guide(pixels, *alpha.shape)
     functions = _alpha_of_colour(alpha, guide)
-    small = _drawn(alpha, functions, guide)
+    small = _drawn(alpha, _enlarged(functions, alpha.shape), guide)
     mask = resize((small * OPAQUE).round().astype(np.uint8), height=height, width=width)
     mask = np.array(mask) if mask.base is not None else mask
     flat_mask, flat_pixels = mask.reshape(-1), pixels.reshape(-1, 3)
@@ -92,8 +95,9 @@ def refined_mask(alpha: Floats, pixels: Pixels) -> Pixels:
         # Flat, which is twice as fast as indexing with rows and columns.
         index = y.astype(np.int64) * width + x
         colours = flat_pixels.take(index, axis=0).astype(np.float32) / np.float32(OPAQUE)
-        places = _places(x, y, height / len(alpha), width / alpha.shape[1])
-        drawn = _drawn(_at(alpha, places), _at(functions, places), colours)
+        drawn = _drawn(
+            _at(alpha, x, y, (height, width)), _at(functions, x, y, (height, width)), colours
+        )
         flat_mask[index] = (drawn * OPAQUE).round().astype(np.uint8)
     return mask
 
@@ -117,10 +121,12 @@ def _alpha_of_colour(alpha: Floats, guide: Floats) -> Floats:
         guide: RGB, (h, w, 3) in [0, 1].
 
     Returns:
-        (h, w, 4): the factors of R, G and B, and what is added to them.
+        (h / `WINDOW_STEP`, w / `WINDOW_STEP`, 4): the factors of R, G and B, and what is added to
+        them.
     """
-    near = np.flatnonzero(_near_soft(alpha))
-    functions = [np.zeros_like(alpha) for _ in range(4)]
+    near_soft = _thinned(_near_soft(alpha).astype(np.float32)) > 0
+    near = np.flatnonzero(near_soft)
+    functions = [np.zeros(near_soft.shape, np.float32) for _ in range(4)]
     for plane, values in zip(functions, _fit(_moments(alpha, guide, near)), strict=True):
         plane.reshape(-1)[near] = values
     return np.asarray(cv2.merge([_box(plane, MEAN_RADIUS) for plane in functions]))
@@ -132,16 +138,16 @@ def _moments(alpha: Floats, guide: Floats, places: Integers) -> _Moments:
     Args:
         alpha: (h, w) in [0, 1].
         guide: RGB, (h, w, 3) in [0, 1].
-        places: Centres of the windows in the flat map, (n,).
+        places: Of the windows among all, (n,).
     """
     weight = _certainty(alpha) + np.float32(LEAST_WEIGHT)
     # Plane by plane, which takes a third of the time of whole vectors at every pixel.
     red, green, blue = cv2.split(guide)
     values = {"r": red, "g": green, "b": blue, "a": alpha}
-    scale = np.reciprocal(_box(weight, FIT_RADIUS).take(places))
+    scale = np.reciprocal(_box(_thinned(weight), FIT_RADIUS).take(places))
 
     def mean(plane: Floats) -> Floats:
-        return _box(plane, FIT_RADIUS).take(places) * scale
+        return _box(_thinned(plane), FIT_RADIUS).take(places) * scale
 
     weighted = {name: weight * plane for name, plane in values.items()}
     means = {name: mean(plane) for name, plane in weighted.items()}
@@ -152,6 +158,16 @@ def _moments(alpha: Floats, guide: Floats, places: Integers) -> _Moments:
     return means, covariances
 
 
+def _thinned(plane: Floats) -> Floats:
+    """Average (h, w) over squares of `WINDOW_STEP` pixels, or about so many where sides are odd."""
+    height, width = (max(1, side // WINDOW_STEP) for side in plane.shape)
+    return np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _enlarged(functions: Floats, shape: tuple[int, ...]) -> Floats:
+    return np.asarray(cv2.resize(functions, (shape[1], shape[0])), np.float32)
+
+
 def _certainty(alpha: Floats) -> Floats:
     """Return 1 where alpha is 0 or 1, and 0 where it is one half."""
     return np.square(2 * alpha - 1)
@@ -159,7 +175,9 @@ def _certainty(alpha: Floats) -> Floats:
 
 def _near_soft(alpha: Floats) -> NDArray[np.bool_]:
     """Return where a mean of functions for a soft pixel of the enlarged alpha reaches, (h, w)."""
-    side = 2 * (MEAN_RADIUS + 1) + 1  # one more, for between 0 and 1 lies something soft
+    side = (
+        2 * (MEAN_RADIUS + 1) * WINDOW_STEP + 1
+    )  # one more, for between 0 and 1 lies something soft
     window = np.ones((side, side), np.uint8)
     return np.asarray((cv2.dilate(alpha, window) > 0) & (cv2.erode(alpha, window) < 1))
 
@@ -224,22 +242,20 @@ def _under(edges: Pixels, height: int, width: int) -> Iterator[tuple[Integers, I
             yield chunk[:, 0], chunk[:, 1] + top
 
 
-def _places(x: Integers, y: Integers, rows: float, columns: float) -> Floats:
-    """Return where pixels (x, y) of a photo lie in a map, (n, 1, 2).
+def _at(plane: Floats, x: Integers, y: Integers, size: tuple[int, int]) -> Floats:
+    """Interpolate a map (h, w, ...) under pixels of a photo: (n, ...).
 
     Args:
-        x: Columns, (n,).
-        y: Rows, (n,).
-        rows: Of the photo for one of the map.
-        columns: Of the photo for one of the map.
+        plane: The map.
+        x: Columns of the pixels, (n,).
+        y: Their rows, (n,).
+        size: Height and width of the photo.
     """
     places = np.empty((len(x), 1, 2), np.float32)
-    places[:, 0, 0] = (x + 0.5) / columns - 0.5
-    places[:, 0, 1] = (y + 0.5) / rows - 0.5
-    return places
-
-
-def _at(plane: Floats, places: Floats) -> Floats:
-    """Interpolate a map (h, w, ...) at some places: (n, ...)."""
+    for axis, (pixel, small, whole) in enumerate(
+        ((x, plane.shape[1], size[1]), (y, plane.shape[0], size[0]))
+    ):
+        scale = np.float32(small / whole)
+        places[:, 0, axis] = pixel * scale + (scale - 1) / 2
     # The stubs do not know that None is how both maps are given in one.
     return cv2.remap(plane, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]  # type: ignore[call-overload]

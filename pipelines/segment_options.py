@@ -55,8 +55,8 @@ class SegmentOptions:
         stable_seconds: How long size and time of a photo must stay as they are before it is taken,
             while watching.
         review_dir: Folder for pictures of the least certain masks; None for none.
-        workers: Local threads; 0 for none beside the caller's. None for one per core; on a GPU two,
-            of which one may wait for it; four where photos or results are behind URLs.
+        workers: Local threads; 0 for none beside the caller's. None for one per core and one
+            more; on a GPU two per core, four where photos or results are behind URLs.
         scheduler: Address of an existing Dask scheduler to use instead.
 
     Raises:

@@ -29,9 +29,14 @@ from pipelines.runtimes import runtime_of
 from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary, Usage
 from pipelines.storage import is_remote, locate
 
-PHOTOS_PER_TASK = 2
-"""Enough to make the cost of a task (a millisecond or two) small beside its work, and few enough
-that an interrupted run is soon at rest."""
+TASK_SECONDS = 0.5
+"""About how long the photos of a task take: long beside the few milliseconds that a task costs
+itself, and so short that an interrupted run is soon at rest."""
+
+MOST_PHOTOS_PER_TASK = 16
+
+NEWEST_WEIGHT = 0.1
+"""Of the last photo in the running mean of how long photos take."""
 
 REMOTE_WORKERS_PER_CORE = 4
 """Threads that read and write behind URLs spend more time waiting than computing."""
@@ -66,6 +71,7 @@ class SegmentRun:
     device: str = "not used"
     precision: str = "not used"
     noted: int = 0
+    photo_seconds: float | None = None
     counts: Counter[str] = field(default_factory=Counter)
     stages: dict[Stage, float] = field(default_factory=lambda: defaultdict(float))
     waits: dict[Stage, float] = field(default_factory=lambda: defaultdict(float))
@@ -221,9 +227,12 @@ class SegmentRun:
             photos = iter(work)
             while not stopping:
                 if not begun:
-                    begun.extend(islice(photos, max(PHOTOS_PER_TASK, ledger.begun_at_once)))
+                    at_once = max(self._photos_per_task(), ledger.begun_at_once)
+                    begun.extend(islice(photos, at_once))
                     ledger.begin(photo.source for photo in begun)
-                batch = tuple(begun.popleft() for _ in range(min(PHOTOS_PER_TASK, len(begun))))
+                batch = tuple(
+                    begun.popleft() for _ in range(min(self._photos_per_task(), len(begun)))
+                )
                 if not batch:
                     return
                 yield BatchTask(photos=batch, settings=self.settings)
@@ -232,12 +241,19 @@ class SegmentRun:
         try:
             for result in results:
                 self._record(result, ledger, progress)
+                if result.ended_by is not None:
+                    raise result.ended_by
                 self._stop_after_too_many_failures()
         except BaseException:
             stopping = True
             self._record_in_flight(results, ledger, progress)
             ledger.give_back(photo.source for photo in begun)
             raise
+
+    def _photos_per_task(self) -> int:
+        if self.photo_seconds is None:
+            return 1
+        return max(1, min(MOST_PHOTOS_PER_TASK, round(TASK_SECONDS / self.photo_seconds)))
 
     def _record_in_flight(
         self, results: Iterator[BatchResult], ledger: Ledger, progress: Progress
@@ -261,6 +277,8 @@ class SegmentRun:
         ledger.append((*result.rows, *result.unchanged))
         for row in result.rows:
             self._count(row.source, row.status)
+            before = row.seconds if self.photo_seconds is None else self.photo_seconds
+            self.photo_seconds = before + NEWEST_WEIGHT * (row.seconds - before)
             self.noted += row.note is not None
             if row.status == "failed":
                 self.failures[row.source] = Failure(source=row.source, error=row.error or "")
@@ -330,9 +348,10 @@ def gpu_processes(options: SegmentOptions, device: str) -> int:
 
 
 def local_workers(options: SegmentOptions, device: str, *, is_far: bool) -> int | None:
-    """Return how many threads a local run takes; None leaves it to the pool.
+    """Return how many threads a local run takes; None if a cluster has its own.
 
-    With a GPU one thread per core decodes and encodes while as many wait for their turn.
+    On a CPU one more than there are cores, because one of them often waits for the disk. With a GPU
+    one thread per core decodes and encodes while as many wait for their turn.
 
     Args:
         options: Of the run.
@@ -343,7 +362,7 @@ def local_workers(options: SegmentOptions, device: str, *, is_far: bool) -> int 
         return options.workers
     if is_far:
         return REMOTE_WORKERS_PER_CORE * available_cores()
-    return 2 * available_cores() if torch.device(device).type != "cpu" else None
+    return available_cores() * 2 if torch.device(device).type != "cpu" else available_cores() + 1
 
 
 def _threads_per_worker(pool: Pool, options: SegmentOptions, device: str) -> int | None:

@@ -241,9 +241,7 @@ class SegmentRun:
         try:
             for result in results:
                 self._record(result, ledger, progress)
-                if result.ended_by is not None:
-                    raise result.ended_by
-                self._stop_after_too_many_failures()
+                self._stop_after(result)
         except BaseException:
             stopping = True
             self._record_in_flight(results, ledger, progress)
@@ -309,7 +307,14 @@ class SegmentRun:
                 self.folder.ledger,
             )
 
-    def _stop_after_too_many_failures(self) -> None:
+    def _stop_after(self, result: BatchResult) -> None:
+        """End the run if a task could not, or if too many photos have failed.
+
+        Raises:
+            BanetError: With the reason.
+        """
+        if result.ended_by is not None:
+            raise result.ended_by
         failed, limit = self.counts["failed"], self.options.max_failures
         if limit is not None and failed > limit:
             last = next(reversed(self.failures.values()))

@@ -2,9 +2,8 @@
 # make test   runs the tests
 # make heavy  runs the tests that take minutes each
 # make check  runs all that CI runs
-# make heavy  runs the tests that take too long for these two
-# make docs   writes docs/cli.md anew from the commands, docs/reproduction.md and docs/training.md
-#             from benchmarks/results
+# make docs   writes docs/cli.md anew from the commands, docs/reproduction.md, docs/training.md and
+#             docs/scale.md from benchmarks/results
 # Each sets up .venv itself; all that is needed is Python 3.11 or newer, as python3 or as
 # `make PYTHON=/path/to/python demo`.
 
@@ -66,6 +65,7 @@ docs: $(DEVELOPED)
 	$(BIN)/python docs/generate_cli.py > docs/cli.md
 	$(BIN)/python benchmarks/tables.py render
 	$(BIN)/python benchmarks/ablation.py render
+	$(BIN)/python benchmarks/scale.py
 
 clean:
 	rm -rf $(VENV) demo-output build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

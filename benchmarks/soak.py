@@ -127,6 +127,7 @@ def main(
             "photos": photos,
             "broken": len(range(0, photos, BROKEN_EVERY)),
             "seconds": round(time.perf_counter() - started, 1),
+            "ledger_bytes_per_photo": round((out / LEDGER_NAME).stat().st_size / photos),
             **asdict(found),
             "samples": samples[:: max(1, len(samples) // 200)],
             "versions": versions(),

@@ -96,7 +96,7 @@ Workers = Annotated[
     typer.Option(
         metavar="N",
         help="Local worker threads; 0 runs all in the main thread.",
-        show_default="one per core; for `segment` one more, or on a GPU two per core",
+        show_default="one per core; for `segment` one more; docs/segment.md has the exceptions",
     ),
 ]
 Scheduler = Annotated[

@@ -66,7 +66,9 @@ def split_names(values: Sequence[str]) -> tuple[str, ...]:
 
 def split_places(value: str) -> list[str]:
     """Return the paths and URLs that a variable holds, separated as those in PATH."""
-    return re.split(rf"{re.escape(os.pathsep)}(?!//)", value)
+    url = r"(?:[a-z0-9+.-]+::)*[a-z][a-z0-9+.-]*://[^/;:]*(?::\d+)?"
+    end = re.escape(os.pathsep)
+    return re.findall(rf"(?:{url})?[^{end}]+|{url}", value)
 
 
 def _items(value: str | Sequence[float]) -> Sequence[str] | Sequence[float]:

@@ -81,9 +81,7 @@ def _area(probability: Probability) -> int:
 
 def entropy_by_area(probability: Probability) -> float:
     """Return minus the sum of the entropy by the area of the mask."""
-    return -float(_entropy(probability).sum()) / max(
-        1, int(np.count_nonzero(probability >= THRESHOLD))
-    )
+    return -float(_entropy(probability).sum()) / _area(probability)
 
 
 def entropy_near_edge(probability: Probability) -> float:

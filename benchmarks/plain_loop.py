@@ -3,7 +3,7 @@
     python benchmarks/plain_loop.py PHOTOS MASKS
 
 `benchmarks/segment.py` runs it beside `banet segment`. Weights and working size are the same; torch
-and OpenCV are left as they come.
+and OpenCV are left as they come, and so is the arithmetic, fp32.
 """
 
 import sys

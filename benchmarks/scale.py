@@ -192,8 +192,7 @@ USD at {prices.terabyte_month:g} for a terabyte and a month, {prices.million_wri
 objects written and {prices.million_reads:g} for a million read; all three are options.
 
 {markdown_table(header, rows)}
-Cut-outs cost more to keep for a month than to compute: keep masks, and make cut-outs of those that
-are asked for.
+Cut-outs can be made from photos and masks at any time: it may be cheaper to keep masks alone.
 """
 
 
@@ -219,8 +218,8 @@ remain. So it makes a run at most so many times as fast, however fast it is itse
 many cores beside it that their photos per second (last column, each) add up to its own.
 
 {markdown_table(header, rows)}
-What a GPU does per second was not measured. With `--composite none` it pays if it costs less than
-the cores that it saves; with cut-outs, buy cores.
+The network counts with the shrinking of the photo before it, which stays on the cores; so the gain
+is less than that for large photos. What a GPU does per second was not measured.
 """
 
 

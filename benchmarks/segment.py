@@ -9,7 +9,11 @@ own, start-up included, and in turn, so that whatever else the machine does hits
 are medians over the repeats.
 
 `efficiency` is the CPU time of all stages of a run, over its wall time and the number of cores: 1
-if no core ever waited or did anything else.
+if no core ever waited or did anything else. Its wall time begins when the program is loaded, as in
+`run.json`; that of the commands, of which the photos per second are, when they are started.
+
+The plain loop computes in fp32, as it comes, and banet in what `--precision auto` takes; the loop
+refines no mask.
 """
 
 import json
@@ -64,13 +68,14 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Medians over the runs of a case.
+    """Medians over the runs of a case, and of memory the most.
 
     Attributes:
         photos_per_second: Of the whole command, start-up included.
         efficiency: Of `banet segment`.
         cpu_seconds: Of the whole command.
-        cpu_seconds_per_photo: Of what comes after the start-up: more than all stages.
+        cpu_seconds_per_photo: Of `banet segment` after its start-up: more than all stages.
+        precision: Of the network's arithmetic.
         megabytes_read: Per photo: its file.
         megabytes_written: Per photo: all files of the output folder.
         files_written: In that folder.
@@ -82,7 +87,8 @@ class Result:
     photos_per_second: float
     wall_seconds: float
     cpu_seconds: float
-    cpu_seconds_per_photo: float
+    cpu_seconds_per_photo: float | None
+    precision: str
     peak_memory_mb: float
     megabytes_read: float
     megabytes_written: float
@@ -156,7 +162,10 @@ class Bench:
             photos_per_second=round(count / wall, 3),
             wall_seconds=round(wall, 3),
             cpu_seconds=round(cpu, 3),
-            cpu_seconds_per_photo=round((cpu - start_up.one_photo_cpu) / max(1, count - 1), 5),
+            cpu_seconds_per_photo=(
+                round((cpu - start_up.one_photo_cpu) / max(1, count - 1), 5) if summaries else None
+            ),
+            precision=summaries[0]["precision"] if summaries else "fp32",
             peak_memory_mb=round(max(run.peak_memory for run in runs) / 1e6, 1),
             megabytes_read=round(_bytes(self._photos(case.photos)) / count / 1e6, 4),
             megabytes_written=round(_bytes(self._out(case)) / count / 1e6, 4),
@@ -238,6 +247,7 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="File for the results.")] = None,
 ) -> None:
     """Measure `banet segment`."""
+    load = os.getloadavg()[0]
     counts = dict(zip(SIZES, (small, large), strict=True))
     other = None if rembg is None else (rembg, rembg_model)
     try:
@@ -256,7 +266,7 @@ def main(
     if json_file is not None:
         content = {
             "cores": available_cores(),
-            "load_before": round(os.getloadavg()[2], 2),
+            "load_before": round(load, 2),
             "repeats": repeats,
             "rembg_model": rembg_model if rembg is not None else None,
             "results": [asdict(result) for result in results],

@@ -129,7 +129,10 @@ class _Lease:
         if holder is None:
             taken = self._file.create(self._content())
         elif holder.is_gone() or _seconds_left(self._file) <= 0:
-            status = self._file.status()
+            try:
+                status = self._file.status()
+            except FileNotFoundError:  # let go of a moment ago
+                return self.take()
             # Not if somebody else took it over in the meantime.
             taken = _read(self._file) == holder and self._write(status.etag)
             time.sleep(SETTLING_SECONDS)

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
 from types import MappingProxyType, TracebackType
@@ -121,6 +121,17 @@ def write_ledger(path: Location, rows: Mapping[str, LedgerRow]) -> None:
         remove_parts(path)
 
 
+def remove_ledger(path: Location) -> None:
+    """Delete a ledger, if it is there.
+
+    Raises:
+        OSError: It cannot be deleted.
+    """
+    if isinstance(path, RemotePath):
+        remove_parts(path)  # first, since parts without their file count as newer than another
+    path.unlink(missing_ok=True)
+
+
 class Ledger:
     """Appends rows while a run lasts; a context manager, for one process at a time.
 
@@ -138,12 +149,19 @@ class Ledger:
         rows: What `read_ledger` found of the photos that are this ledger's.
         remember: Keep the rows in memory nevertheless, for `rows`, and for photos that are begun
             more than once.
+        check: Raises `LockedError` if the ledger is another run's by now.
     """
 
     def __init__(
-        self, path: Location, rows: Mapping[str, LedgerRow], *, remember: bool = False
+        self,
+        path: Location,
+        rows: Mapping[str, LedgerRow],
+        *,
+        remember: bool = False,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._path = path
+        self._check = check
         self._earlier = rows
         self._remembered = dict(rows) if remember else None
         self._begun: dict[str, LedgerRow] = {}
@@ -180,6 +198,7 @@ class Ledger:
         Raises:
             BanetError: They cannot be written, or the ledger was deleted.
         """
+        self._check()
         for row in rows:
             self._write(row)
             self._begun.pop(row.source, None)
@@ -201,6 +220,7 @@ class Ledger:
         self.append(replace(row, status="failed", error=BEGUN_ERROR) for row in stale)
         self._begun.update((row.source, row) for row in stale)
         if stale:
+            self._check()
             try:
                 self._log.sync()
             except OSError as error:
@@ -217,6 +237,7 @@ class Ledger:
             BanetError: They could not be written for a long time.
         """
         if isinstance(self._log, ObjectLog):
+            self._check()
             try:
                 self._log.write_due()
             except OSError as error:
@@ -241,6 +262,7 @@ class Ledger:
 
     def _rewrite(self) -> None:
         """Bring the rows in order, the newest of every photo."""
+        self._check()
         self._log.sync()
         if isinstance(self._log, FileLog):
             self._log.check()

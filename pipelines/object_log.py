@@ -36,7 +36,7 @@ def read_log(path: RemotePath) -> bytes:
             raise
         contents = []
     contents += [part.read_bytes() for _, part in parts]
-    return b"".join(each if each.endswith(b"\n") else each + b"\n" for each in contents)
+    return b"".join(each if not each or each.endswith(b"\n") else each + b"\n" for each in contents)
 
 
 def remove_parts(path: RemotePath) -> None:

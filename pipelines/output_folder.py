@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from pipelines.errors import BanetError, InputError, LockedError
 from pipelines.images import write_atomically
-from pipelines.ledger import LEDGER_NAME, LedgerRow, read_ledger, write_ledger
+from pipelines.ledger import LEDGER_NAME, LedgerRow, read_ledger, remove_ledger, write_ledger
 from pipelines.locks import exclusive, is_held
 from pipelines.photo_files import MASKS, remove_leftovers
 from pipelines.photo_shards import Shard
@@ -85,6 +85,11 @@ class OutputFolder:
             InputError: It does.
         """
         refuse_other_root(self._earlier_runs(), root=root, out=self.path)
+
+    def was_interrupted(self) -> bool:
+        """Tell whether a run of all photos, or of this shard, did not come to its end."""
+        run = read_run_file(self._file(RUN_FILE, self.shard))
+        return run is not None and not run.finished
 
     def write_run_file(self, content: Mapping[str, object]) -> None:
         """Write the run file of this run.
@@ -235,4 +240,8 @@ class OutputFolder:
 
     def _remove(self, name: str, shards: Iterable[Shard]) -> None:
         for shard in shards:
-            self._file(name, shard).unlink(missing_ok=True)
+            path = self._file(name, shard)
+            if name == LEDGER_NAME:
+                remove_ledger(path)
+            else:
+                path.unlink(missing_ok=True)

@@ -33,6 +33,7 @@ class TaskSettings:
         threads: That the network may use in each worker thread; None leaves torch's own choice.
         max_memory: Bytes that a worker process may have in memory; None for no limit.
         batch_size: As for `engine_once`.
+        processes: That share the memory of this machine.
         fingerprint: For the ledger rows.
         watching: Whether photos may vanish; in a run that is not watching that is a failure.
     """
@@ -56,6 +57,7 @@ class TaskSettings:
     max_memory: int | None
     fingerprint: str
     batch_size: int | None = None
+    processes: int = 1
     watching: bool = False
 
 
@@ -93,6 +95,7 @@ class BatchResult:
         unchanged: Of the photos whose content turned out to be that of an earlier run.
         vanished: Sources of the photos that were gone, while watching. Their results are as before.
         ended_by: What ends the run, so that the rest of the task was not done; None if nothing.
+        undone: Sources of that rest.
         stages: Thread CPU seconds by stage.
         waits: Seconds by stage in which the thread did not compute: it waited for a disk, a GPU,
             or its turn on a core.
@@ -102,5 +105,6 @@ class BatchResult:
     unchanged: tuple[LedgerRow, ...]
     vanished: tuple[str, ...]
     ended_by: BanetError | None
+    undone: tuple[str, ...]
     stages: dict[Stage, float]
     waits: dict[Stage, float]

@@ -149,7 +149,7 @@ def process_memory(settings: TaskSettings) -> ProcessMemory:
 @lru_cache(maxsize=1)
 def _process_memory(settings: TaskSettings) -> ProcessMemory:
     if settings.max_memory is None:
-        return ProcessMemory(Budget(available_memory() // 2))
+        return ProcessMemory(Budget(available_memory() // 2 // settings.processes))
     engine = open_engine(settings)
     if settings.background is not None:
         load_background(*settings.background)
@@ -213,7 +213,8 @@ def segment_batch(task: BatchTask) -> BatchResult:
     unchanged: list[LedgerRow] = []
     vanished: list[str] = []
     ended_by: BanetError | None = None
-    for photo in task.photos:
+    undone: tuple[str, ...] = ()
+    for number, photo in enumerate(task.photos):
         try:
             row = worker.segment_file(photo)
         except MissingFileError:
@@ -221,6 +222,7 @@ def segment_batch(task: BatchTask) -> BatchResult:
             continue
         except BanetError as error:
             ended_by = error
+            undone = tuple(each.source for each in task.photos[number + 1 :])
             break
         is_known = photo.known is not None and row.sha256 == photo.known.sha256
         (unchanged if is_known else rows).append(row)
@@ -229,6 +231,7 @@ def segment_batch(task: BatchTask) -> BatchResult:
         unchanged=tuple(unchanged),
         vanished=tuple(vanished),
         ended_by=ended_by,
+        undone=undone,
         stages=dict(worker.clock.seconds),
         waits=dict(worker.clock.waits),
     )
@@ -278,6 +281,9 @@ class _PhotoWorker:
                     del content
         except Exception as error:  # noqa: BLE001 # one photo must never end the run
             row = replace(row, error=self._reason(error, photo))
+            if row.sha256 is None and not isinstance(error, MissingFileError):
+                # Nobody knows that the photo has changed: a network may be down.
+                return replace(row, seconds=round(time.perf_counter() - started, 4))
         self._remove_outdated(row, photo.stem)
         return replace(row, seconds=round(time.perf_counter() - started, 4))
 

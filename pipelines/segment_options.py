@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -156,6 +156,11 @@ class SegmentOptions:
                 f"--batch-size {self.batch_size}: {self.weights} is computed photo by photo; leave "
                 "it out"
             )
+        if self.max_memory is not None and self.batch_size not in {None, 1}:
+            mistakes.append(
+                f"--max-memory: what batches take is not known beforehand; leave --batch-size "
+                f"{self.batch_size} or --max-memory out"
+            )
         if self.watch and any(map(is_url, self.inputs)):
             mistakes.append(
                 "--watch: looks at folders of this machine only; for URLs repeat the command "
@@ -186,7 +191,7 @@ class SegmentOptions:
         return mistakes
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
     """A photo that could not be segmented, and why."""
 
@@ -265,5 +270,5 @@ class SegmentSummary:
             **{key: value for key, value in vars(self).items() if key != "usage"},
             "out": str(self.out),
             "root": str(self.root),
-            "failures": [vars(failure) for failure in self.failures],
+            "failures": [asdict(failure) for failure in self.failures],
         }

@@ -121,9 +121,13 @@ class SegmentRun:
         with self.folder.held(
             root=self.settings.root, announce=lambda: self._write_run_file(finished=False)
         ):
+            was_interrupted = self.folder.was_interrupted()
             work, earlier = self.plan()
             if self.review is not None:
                 self.review.open()
+            if not work and was_interrupted:
+                with Ledger(self.folder.ledger, self.folder.own(earlier)):
+                    """Bring in order what it appended."""
             if work:
                 with self._working(earlier) as (pool, ledger):
                     progress.start("Segmenting", len(work), self.figures)
@@ -140,6 +144,9 @@ class SegmentRun:
         """Return how the run stands; called from the thread of a display, too."""
         is_local = self.options.scheduler is None
         memory = used_memory() if is_local else None
+        limit = None if memory is None else memory + free_memory()
+        if limit is not None and self.options.max_memory is not None:
+            limit = min(limit, self.options.max_memory)
         return RunFigures(
             failed=self.counts["failed"],
             empty=self.counts["empty"],
@@ -147,7 +154,7 @@ class SegmentRun:
             busy_seconds=sum(tuple(self.stages.values())),  # copied: it may grow meanwhile
             cores=self.cores,
             memory=memory,
-            memory_limit=None if memory is None else memory + free_memory(),
+            memory_limit=limit,
             gpu=utilisation(self.device) if is_local else None,
         )
 
@@ -193,20 +200,24 @@ class SegmentRun:
     def _working(self, earlier: Mapping[str, LedgerRow]) -> Iterator[tuple[Pool, Ledger]]:
         """Open the workers and the ledger, and leave word of the run in the run file."""
         is_far = is_remote(self.tree.root) or is_remote(self.folder.path)
+        gpus = gpu_processes(self.options, self.device)
         with open_pool(
             workers=local_workers(self.options, self.device, is_far=is_far),
             scheduler=self.options.scheduler,
-            gpus=gpu_processes(self.options, self.device),
+            gpus=gpus,
         ) as pool:
             threads = _threads_per_worker(pool, self.options, self.device)
-            self.settings = replace(self.settings, threads=threads)
+            self.settings = replace(self.settings, threads=threads, processes=max(1, gpus))
             if self.options.scheduler is not None:
                 self.cores = pool.workers
             self.computed_by(next(pool.map(probe_worker, [self.settings])))
             # Before the first result: a run that dies must have left word of itself.
             self._write_run_file(finished=False)
             with Ledger(
-                self.folder.ledger, self.folder.own(earlier), remember=self.options.watch
+                self.folder.ledger,
+                self.folder.own(earlier),
+                remember=self.options.watch,
+                check=self.folder.check_held,
             ) as ledger:
                 self.handed_out = time.perf_counter()
                 try:
@@ -251,7 +262,8 @@ class SegmentRun:
     def _photos_per_task(self) -> int:
         if self.photo_seconds is None:
             return 1
-        return max(1, min(MOST_PHOTOS_PER_TASK, round(TASK_SECONDS / self.photo_seconds)))
+        seconds = max(self.photo_seconds, TASK_SECONDS / MOST_PHOTOS_PER_TASK)
+        return max(1, round(TASK_SECONDS / seconds))
 
     def _record_in_flight(
         self, results: Iterator[BatchResult], ledger: Ledger, progress: Progress
@@ -273,6 +285,7 @@ class SegmentRun:
     def _record(self, result: BatchResult, ledger: Ledger, progress: Progress) -> None:
         self.folder.check_held()
         ledger.append((*result.rows, *result.unchanged))
+        ledger.give_back(result.undone)
         for row in result.rows:
             self._count(row.source, row.status)
             before = row.seconds if self.photo_seconds is None else self.photo_seconds
@@ -375,8 +388,8 @@ def _threads_per_worker(pool: Pool, options: SegmentOptions, device: str) -> int
     if options.scheduler is not None:
         return 1
     if pool.workers <= 1:
-        return None
-    cores = torch.get_num_threads()
+        return available_cores() if available_cores() < torch.get_num_threads() else None
+    cores = min(torch.get_num_threads(), available_cores())  # torch knows no quotas
     if device == "cpu" and options.batch_size not in {None, 1}:
         return cores  # of the workers one at a time computes, for all of them
     # The workers share the one session of ONNX Runtime, whose threads come on top of theirs. So

@@ -259,7 +259,10 @@ Location = Path | RemotePath
 
 def is_url(place: Path | str) -> bool:
     """Tell whether a place is a URL, and not a path of this machine."""
-    return isinstance(place, str) and _URL.match(place) is not None
+    if not isinstance(place, str) or _URL.match(place) is None:
+        return False
+    # `a::b` may be the name of a file; nobody has one that is called `s3://bucket`.
+    return "://" in place or not Path(place).exists()
 
 
 def locate(place: Path | str) -> Location:
@@ -349,7 +352,7 @@ def _open(url: str) -> tuple["AbstractFileSystem", str]:
         raise ConfigError(
             f"{url}: such URLs need a package that is not installed here; {advice}"
         ) from error
-    except ValueError as error:
+    except Exception as error:  # of whatever package: a URL of which it lacks a part, or no server
         raise ConfigError(f"{url}: no URL that can be used ({error}); check it") from error
     return files, str(key)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
 
+from pipelines.errors import BanetError, LockedError
 from pipelines.ledger import Ledger
 from pipelines.parallel import Pool
 from pipelines.photo_files import refuse_overlap
@@ -213,5 +214,10 @@ class WatchRun(SegmentRun):
         super()._count(source, status)
 
     def _write_run_file(self, *, finished: bool) -> None:
-        super()._write_run_file(finished=finished)
+        try:
+            super()._write_run_file(finished=finished)
+        except LockedError:
+            raise
+        except BanetError as error:  # the next one is soon due
+            logger.warning("%s", error)
         self._written = monotonic()

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.errors import InputError
 from pipelines.images import Pixels, decode_photo, encode, read_bytes, resize
 from pipelines.photo_search import find_photos
 
@@ -31,8 +30,6 @@ def write_photo_set(folder: Path, source: Path, *, count: int, height: int, widt
     """
     folder.mkdir(parents=True)
     originals = list(_photos(source, height=height, width=width))
-    if not originals:
-        raise InputError(f"{source}: no photos in there; name a folder of photos")
     for number, pixels in enumerate(islice(cycle(originals), count)):
         noisy = _with_grain(pixels, np.random.default_rng(number))
         (folder / f"{number:06d}.jpg").write_bytes(encode(noisy, "jpg"))

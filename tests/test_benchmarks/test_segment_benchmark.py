@@ -26,7 +26,7 @@ def test_photos_of_a_set_have_one_size_and_differ(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_photos_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no photos"):
+    with pytest.raises(InputError, match="no photo there"):
         write_photo_set(tmp_path / "set", tmp_path, count=1, height=8, width=8)
 
 

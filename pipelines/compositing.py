@@ -24,8 +24,11 @@ Colour = tuple[int, int, int]
 FAR_SIDE, FAR_RADIUS = 192, 12
 """Longer side in pixels of the small photo for estimates from far around; radius of its means."""
 
-NEAR_SIDE, NEAR_RADIUS = 400, 5
-"""The same for estimates from close by: a radius of an 80th of the longer side of the photo."""
+NEAR_SIDE = 400
+"""The most pixels of the longer side of the small photo for estimates from close by."""
+
+NEAR_RADIUS_RATIO = 1 / 80
+"""Radius of the mean in it, as a share of its longer side."""
 
 BLURRED_SIDE = 384
 """Longer side in pixels of the small photo whose background is blurred."""
@@ -169,7 +172,9 @@ class _ForegroundEstimator:
     def __init__(self, pixels: Pixels, alpha: Pixels) -> None:
         self._pixels = pixels
         self._alpha = alpha
-        near, near_alpha = _shrink(pixels, alpha, long_side=NEAR_SIDE)
+        # A whole number of pixels for one, so that every tile can begin between two of them.
+        self._step = math.ceil(max(alpha.shape) / NEAR_SIDE)
+        near, near_alpha = (_reduced(plane, self._step) for plane in (pixels, alpha))
         far, far_alpha = _shrink(near, near_alpha, long_side=FAR_SIDE)
         foreground, background = (
             _two_means(near, near_weight, far, far_weight)
@@ -192,32 +197,25 @@ class _ForegroundEstimator:
 
     def _part(self, level: Floats, rows: slice, columns: slice) -> Floats:
         """Enlarge what lies under a tile, (h, w, 3)."""
-        (top, tall, scale_y), (left, wide, scale_x) = (
-            _span(part, small / whole)
-            for part, small, whole in zip(
-                (rows, columns), level.shape, self._alpha.shape, strict=False
-            )
+        (y, down), (x, across) = (
+            self._span(part, small)
+            for part, small in zip((rows, columns), level.shape, strict=False)
         )
-        # OpenCV shifts by fractions of a pixel, and then enlarges by any factor, ten times as fast
-        # as it does both at once.
-        middle = left * scale_x + (wide - 1) / 2, top * scale_y + (tall - 1) / 2
-        shifted = cv2.getRectSubPix(level, (wide, tall), middle)
-        enlarged = cv2.resize(shifted, None, fx=1 / scale_x, fy=1 / scale_y)
-        inside = (
-            slice(rows.start - top, rows.stop - top),
-            slice(columns.start - left, columns.stop - left),
+        enlarged = cv2.resize(level[np.ix_(y, x)], None, fx=self._step, fy=self._step)
+        return np.asarray(enlarged[down, across], np.float32)
+
+    def _span(self, part: slice, small: int) -> tuple[NDArray[np.intp], slice]:
+        """Return which small pixels to enlarge for a part of an axis, and where it lies in them.
+
+        There is one more at either end, for what lies between it and the next one; beyond the photo
+        the last one goes on.
+        """
+        first, last = part.start // self._step - 1, (part.stop - 1) // self._step + 1
+        begin = part.start - first * self._step
+        return (
+            np.arange(first, last + 1).clip(0, small - 1),
+            slice(begin, begin + part.stop - part.start),
         )
-        return np.asarray(enlarged[inside], np.float32)
-
-
-def _span(part: slice, scale: float) -> tuple[int, int, float]:
-    """Return where to begin in a photo, and how many small pixels to take, for a part of one axis.
-
-    There is one small pixel more at either end, for what lies between it and the next one.
-    """
-    margin = math.ceil(1 / scale)
-    start = part.start - margin
-    return start, math.ceil((part.stop + margin - start) * scale) + 1, scale
 
 
 def _pure(alpha: Pixels) -> tuple[Floats, Floats]:
@@ -242,7 +240,8 @@ def _two_means(near: Pixels, near_weight: Floats, far: Pixels, far_weight: Float
     """Average the colours close by, or where there is nothing those far around, (h, w, 3)."""
     around = _local_mean(far, far_weight, _mean_colour(far), radius=FAR_RADIUS)
     enlarged = cv2.resize(around, (near.shape[1], near.shape[0]))
-    return _local_mean(near, near_weight, np.asarray(enlarged, np.float32), radius=NEAR_RADIUS)
+    radius = max(2, round(max(near.shape) * NEAR_RADIUS_RATIO))
+    return _local_mean(near, near_weight, np.asarray(enlarged, np.float32), radius=radius)
 
 
 def _local_mean(image: Pixels, weight: Floats, otherwise: Floats, *, radius: int) -> Floats:
@@ -269,6 +268,31 @@ def _in_all_channels(plane: Floats) -> Floats:
 def _box(values: Floats, radius: int) -> Floats:
     side = 2 * radius + 1
     return np.asarray(cv2.blur(values, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
+
+
+def _reduced(picture: Pixels, step: int) -> Pixels:
+    """Average (H, W, ...) over squares of `step` pixels, of which the last may be smaller."""
+    if step == 1:
+        return picture
+    rows, columns = (_cuts(side, step) for side in picture.shape[:2])
+    return np.vstack(
+        [
+            np.hstack(
+                [
+                    cv2.resize(picture[y, x], (wide, tall), interpolation=cv2.INTER_AREA)
+                    for x, wide in columns
+                ]
+            )
+            for y, tall in rows
+        ]
+    )
+
+
+def _cuts(side: int, step: int) -> list[tuple[slice, int]]:
+    """Return the part of an axis that squares fill, and the rest, each with its small pixels."""
+    whole = side // step * step
+    cuts = [(slice(0, whole), whole // step), (slice(whole, side), 1)]
+    return [(part, small) for part, small in cuts if part.stop > part.start]
 
 
 def _shrink(pixels: Pixels, alpha: Pixels, *, long_side: int) -> tuple[Pixels, Pixels]:

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pipelines import compositing
 from pipelines.compositing import (
     blurred_background,
     cut_out,
@@ -178,3 +179,16 @@ def test_strips_are_encoded_as_the_whole_picture_is(
     assert np.array_equal(one, other)
     if image_format == "png":
         assert np.array_equal(cv2.cvtColor(one, cv2.COLOR_BGRA2RGBA), whole)
+
+
+@pytest.mark.parametrize("shape", [(700, 500), (803, 601), (1, 900), (900, 1), (1201, 7)])
+def test_tiles_do_not_show(shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(2)
+    small = random.integers(0, 256, (9, 7, 4), np.uint8)
+    picture = cv2.resize(small, shape[::-1], interpolation=cv2.INTER_CUBIC).reshape(*shape, 4)
+    photo, alpha = np.ascontiguousarray(picture[..., :3]), np.ascontiguousarray(picture[..., 3])
+
+    whole = estimate_foreground(photo, alpha)
+    for side in (37, 64, 2000):
+        monkeypatch.setattr(compositing, "TILE", side)
+        assert np.abs(estimate_foreground(photo, alpha).astype(int) - whole).max() <= 1

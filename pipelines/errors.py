@@ -46,5 +46,9 @@ class PhotoError(Exception):
     """One photo or mask cannot be used; the message is the reason."""
 
 
+class OutOfReachError(PhotoError):
+    """A file cannot be read now, and nobody knows whether it has changed."""
+
+
 class MissingFileError(PhotoError):
     """There is no such file."""

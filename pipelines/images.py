@@ -24,7 +24,7 @@ from PIL import ExifTags, Image, ImageOps
 
 from pipelines.colours import to_rgb
 from pipelines.decoders import decoding_bytes, note_on_parts, open_image, pillow_errors
-from pipelines.errors import MissingFileError, PhotoError
+from pipelines.errors import MissingFileError, OutOfReachError, PhotoError
 from pipelines.file_kinds import is_unreadable_name
 from pipelines.png import encode_png
 from pipelines.storage import Location, RemotePath
@@ -179,7 +179,7 @@ def read_bytes(path: Location) -> bytes:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError("no such file") from error
     except OSError as error:
-        raise PhotoError(f"cannot be read: {error.strerror or error}") from error
+        raise OutOfReachError(f"cannot be read: {error.strerror or error}") from error
     if not content:
         raise PhotoError("empty file")
     return content

@@ -26,7 +26,7 @@ from pipelines.compositing import (
 )
 from pipelines.devices import is_out_of_memory, precision_name
 from pipelines.engines import Engine, engine_once
-from pipelines.errors import BanetError, InputError, MissingFileError, PhotoError
+from pipelines.errors import BanetError, InputError, MissingFileError, OutOfReachError, PhotoError
 from pipelines.images import (
     ImageFormat,
     Photo,
@@ -281,8 +281,7 @@ class _PhotoWorker:
                     del content
         except Exception as error:  # noqa: BLE001 # one photo must never end the run
             row = replace(row, error=self._reason(error, photo))
-            if row.sha256 is None and not isinstance(error, MissingFileError):
-                # Nobody knows that the photo has changed: a network may be down.
+            if isinstance(error, OutOfReachError):  # a network may be down; the results may hold
                 return replace(row, seconds=round(time.perf_counter() - started, 4))
         self._remove_outdated(row, photo.stem)
         return replace(row, seconds=round(time.perf_counter() - started, 4))
@@ -445,14 +444,14 @@ def _examine(path: Location) -> Status:
 
     Raises:
         MissingFileError: There is no such file.
-        PhotoError: It is out of reach.
+        OutOfReachError: It cannot be looked at.
     """
     try:
         return status_of(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise MissingFileError(f"cannot be read: {error.strerror or error}") from error
     except OSError as error:
-        raise PhotoError(f"cannot be read: {error.strerror or error}") from error
+        raise OutOfReachError(f"cannot be read: {error.strerror or error}") from error
 
 
 def _stop_if_nothing_can_be_written(error: OSError, out: Location) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from segment_results import ledger, pixels
 
+from pipelines import segment_run
 from pipelines.segment import SegmentSummary
 
 Run = Callable[..., SegmentSummary]
@@ -147,6 +148,13 @@ def test_the_order_of_the_photos_does_not_show(
         assert largest_difference(masks_in(tmp_path / name), expected) <= ONE_GREY_LEVEL
 
 
+@pytest.fixture
+def short_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Photos are handed out one by one: else there are few left to interrupt."""
+    monkeypatch.setattr(segment_run, "MOST_PHOTOS_PER_TASK", 1)
+
+
+@pytest.mark.usefixtures("short_tasks")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_interruptions_do_not_show(
     cut: Run, photos: Path, tmp_path: Path, expected: Masks, workers: int

@@ -60,8 +60,13 @@ def identities(out: Path, rows: dict[str, dict[str, Any]]) -> dict[str, tuple[in
 
 def kill_again_and_again(
     command: tuple[str, ...], out: Path, *, kills: int, photos: int, chance: random.Random
-) -> None:
-    """Start a command and kill it, so often, at moments spread over the life of the whole run."""
+) -> int:
+    """Start a command and kill it, so often, at moments spread over the life of the whole run.
+
+    Returns:
+        How often it was killed: rows come by the task, so that it may have ended just before.
+    """
+    killed = 0
     ledger, log = out / "results.jsonl", out.with_suffix(".log")
     for left in range(kills, 0, -1):
         before = rows_in(out)
@@ -76,12 +81,14 @@ def kill_again_and_again(
                 return lines_in(ledger) > lines
 
             wait_until(has_come_so_far, process, seconds=seconds)
-            assert process.poll() is None, log.read_text()
-            kill_group(process)
+            if process.poll() is None:
+                kill_group(process)
+                killed += 1
 
         after = rows_in(out)
         assert before.items() <= after.items()
         assert kept.items() <= identities(out, after).items()
+    return killed
 
 
 @pytest.mark.parametrize(
@@ -101,13 +108,14 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
     assert uninterrupted.exit_code == 3
     command = (*BANET, "segment", str(folder), "--out", str(out), *options)
 
-    kill_again_and_again(
+    killed = kill_again_and_again(
         command,
         out,
         kills=kills,
         photos=photos,
         chance=random.Random(5),  # noqa: S311 - no secret
     )
+    assert killed >= kills // 4
     before = rows_in(out)
     last = banet("segment", folder, "--out", out, *options)
 

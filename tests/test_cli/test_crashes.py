@@ -9,11 +9,14 @@ import random
 import signal
 import subprocess
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from made_photos import make_photos
+from PIL import Image
 from processes import BANET, kill_group, lines_in, started, wait_until
 
 pytestmark = [
@@ -124,7 +127,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
     assert (last.summary["skipped"], last.summary["failed"]) == (done, 2)
     assert last.summary["ok"] == photos - 2 - done
     assert not list(out.rglob(".*.part"))
-    assert results_in(out) == results_in(whole)
+    assert_same_pictures(results_in(out), results_in(whole))
     assert rows_in(out) == rows_in(whole)
 
 
@@ -158,3 +161,13 @@ def test_a_reader_who_leaves_loses_no_results(weights_file: str, tmp_path: Path)
     assert "Traceback" not in said
     assert len(rows_in(tmp_path / "photos-segmented")) == 6
     assert json.loads(Path("photos-segmented/run.json").read_text())["exit_code"] == 0
+
+
+def assert_same_pictures(found: dict[str, bytes], expected: dict[str, bytes]) -> None:
+    """Compare pictures to within a grey level: floats of another process may round otherwise."""
+    assert found.keys() == expected.keys()
+    for name, content in found.items():
+        one, other = (
+            np.asarray(Image.open(BytesIO(each))).astype(int) for each in (content, expected[name])
+        )
+        assert np.abs(one - other).max() <= 1, name

@@ -1,5 +1,6 @@
 """PNG files that others can read."""
 
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import cv2
@@ -49,6 +50,18 @@ def test_pixels_need_not_lie_side_by_side_in_memory() -> None:
 
     with Image.open(BytesIO(encode(pixels, "png"))) as image:
         np.testing.assert_array_equal(np.asarray(image), pixels)
+
+
+def test_equal_pictures_make_equal_files_wherever_they_are_packed() -> None:
+    # Pixels that repeat at the very beginning, of which a match may be missed: see `_packed`.
+    pictures = random_pixels((12_000, 10, 10, 4))
+    pictures[:, 0] = pictures[:, 0, :1]
+
+    here = [encode(picture, "png") for picture in pictures]
+    with ThreadPoolExecutor(1) as elsewhere:
+        there = list(elsewhere.map(lambda picture: encode(picture, "png"), pictures))
+
+    assert here == there
 
 
 def test_profile_is_kept() -> None:

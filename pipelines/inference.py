@@ -187,7 +187,7 @@ def inference_form(network: nn.Module, *, device: torch.device, dtype: torch.dty
         device: Where it is to run.
         dtype: Of the autocast.
     """
-    folded = fold_batch_norm(network).to(device)
+    folded = fold_batch_norm(network).to(device).requires_grad_(requires_grad=False)
     folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # of its stubs
     for module in folded.modules():
         if isinstance(module, _CAST_ONCE):

@@ -16,8 +16,8 @@ from typing import Annotated, Any
 import typer
 from markdown_tables import markdown_table
 
-from pipelines.images import write_atomically
 from pipelines.segment_run import MOST_PHOTOS_PER_TASK
+from pipelines.whole_files import write_atomically
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

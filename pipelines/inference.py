@@ -18,7 +18,8 @@ from pipelines.allocator import keep_freed_memory
 from pipelines.devices import autocast, is_out_of_memory
 from pipelines.errors import BanetError, PhotoError
 from pipelines.face_prior import Face, face_prior
-from pipelines.images import OPAQUE, Pixels, resize, working_size
+from pipelines.images import OPAQUE, Pixels
+from pipelines.sizes import resize, working_size
 from pipelines.traced_network import TracedNetwork
 
 CERTAIN = 0.02

@@ -5,8 +5,8 @@ from typing import Literal
 
 from pipelines.compositing import Colour
 from pipelines.devices import Precision
+from pipelines.encoding import ImageFormat
 from pipelines.errors import BanetError
-from pipelines.images import ImageFormat
 from pipelines.ledger import LedgerRow
 from pipelines.network_description import NetworkDescription
 from pipelines.storage import Location, Status

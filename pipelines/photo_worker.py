@@ -25,21 +25,10 @@ from pipelines.compositing import (
     put_before,
 )
 from pipelines.devices import is_out_of_memory, precision_name
+from pipelines.encoding import ImageFormat, Strips, encode
 from pipelines.engines import Engine, engine_once
 from pipelines.errors import BanetError, InputError, MissingFileError, OutOfReachError, PhotoError
-from pipelines.images import (
-    ImageFormat,
-    Photo,
-    Pixels,
-    Strips,
-    decode_photo,
-    encode,
-    read_bytes,
-    read_header,
-    refuse_large_file,
-    resize,
-    write_atomically,
-)
+from pipelines.images import Photo, Pixels, decode_photo, read_header
 from pipelines.inference import (
     binary_mask,
     confidence,
@@ -56,7 +45,9 @@ from pipelines.photo_memory import memory_of_photo
 from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, Stage, TaskSettings
 from pipelines.process_memory import ProcessMemory
 from pipelines.refinement import GUIDE_SIDE, refined_mask
+from pipelines.sizes import resize
 from pipelines.storage import Location, RemotePath, Status, status_of
+from pipelines.whole_files import read_bytes, refuse_large_file, write_atomically
 
 EMPTY_BELOW = 0.001
 """A photo whose portrait share is below this is `empty`.

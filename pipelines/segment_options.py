@@ -8,8 +8,8 @@ from typing import get_args
 
 from pipelines.compositing import parse_colour
 from pipelines.devices import Precision
+from pipelines.encoding import ImageFormat
 from pipelines.errors import ConfigError
-from pipelines.images import ImageFormat
 from pipelines.inference import MINIMUM_SIZE
 from pipelines.photo_shards import Shard
 from pipelines.photo_tasks import Composite, MaskKind, Stage

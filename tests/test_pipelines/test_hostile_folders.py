@@ -18,8 +18,8 @@ from PIL import Image
 from segment_results import counts, ledger, outputs, pixels
 
 from pipelines.errors import BanetError, InputError
-from pipelines.images import read_bytes, write_atomically
 from pipelines.segment import SegmentSummary
+from pipelines.whole_files import read_bytes, write_atomically
 
 Run = Callable[..., SegmentSummary]
 WritePhoto = Callable[..., Path]

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from distributed import LocalCluster
-from PIL import Image, ImageCms
+from image_files import SRGB
+from PIL import Image
 from segment_results import counts, ledger, outputs, pixels
 
 from pipelines.errors import BanetError, ConfigError, DeviceError, InputError, WeightsError
@@ -230,17 +231,16 @@ def test_a_large_jpeg_gets_a_mask_of_its_own_size_from_a_reduced_decoding(
 
 
 def test_rotated_photos_give_upright_results_with_their_profile(run: Run, tmp_path: Path) -> None:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
     exif[0x0112] = 6
     (tmp_path / "in").mkdir()
-    Image.new("RGB", (60, 40), "red").save(tmp_path / "in/a.jpg", exif=exif, icc_profile=profile)
+    Image.new("RGB", (60, 40), "red").save(tmp_path / "in/a.jpg", exif=exif, icc_profile=SRGB)
 
     run(tmp_path / "in")
 
     with Image.open(tmp_path / "in-segmented/composites/a.png") as composite:
         assert composite.size == (40, 60)
-        assert composite.info["icc_profile"] == profile
+        assert composite.info["icc_profile"] == SRGB
         assert 0x0112 not in composite.getexif()
 
 

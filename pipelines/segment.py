@@ -18,7 +18,6 @@ from pipelines.output_folder import OutputFolder
 from pipelines.photo_files import default_output_folder, refuse_overlap
 from pipelines.photo_search import find_photos
 from pipelines.photo_tasks import TaskSettings
-from pipelines.photo_worker import load_background
 from pipelines.progress import Progress, SilentProgress
 from pipelines.resume import fingerprint
 from pipelines.review import refuse_review_among_photos
@@ -28,6 +27,7 @@ from pipelines.segment_run import SegmentRun, gpu_processes
 from pipelines.storage import Location, locate
 from pipelines.watch_run import WatchRun
 from pipelines.whole_files import read_bytes
+from pipelines.worker_process import load_background
 
 __all__ = ["Failure", "SegmentOptions", "SegmentSummary", "segment"]
 

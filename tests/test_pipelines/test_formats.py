@@ -15,7 +15,7 @@ from segment_results import ledger, pixels
 from pipelines.checkpoints import load_weights
 from pipelines.images import decode_photo
 from pipelines.inference import Segmenter, soft_mask
-from pipelines.photo_worker import OVERSAMPLING
+from pipelines.photo_results import OVERSAMPLING
 from pipelines.segment import SegmentOptions, SegmentSummary, segment
 
 HEIGHT, WIDTH = 72, 48

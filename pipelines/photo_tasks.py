@@ -13,8 +13,10 @@ from pipelines.storage import Location, Status
 
 Composite = Literal["none", "transparent", "color", "image", "blur"]
 MaskKind = Literal["soft", "binary"]
-Stage = Literal["read", "decode", "forward", "refine", "mask", "composite", "encode", "write"]
-"""What is done with a photo, in this order."""
+Stage = Literal[
+    "read", "decode", "shrink", "forward", "refine", "mask", "composite", "encode", "write"
+]
+"""What is done with a photo, in this order. `shrink` brings it to what the network sees of it."""
 
 
 @dataclass(frozen=True, kw_only=True)

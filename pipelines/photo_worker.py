@@ -10,6 +10,7 @@ from itertools import takewhile
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from pipelines.devices import is_out_of_memory
 from pipelines.encoding import ImageFormat, Strips, encode
@@ -163,8 +164,7 @@ class _PhotoWorker:
         settings = self._settings
         with self.clock("decode"):
             photo = decode_photo(content, reduced_to=self._least_side)
-        with self.clock("forward"):
-            probability = self._engine(photo.pixels)
+        probability = self._probability(photo.pixels)
         share = coverage(probability, threshold=settings.threshold)
         is_empty = share < EMPTY_BELOW
         mask = (
@@ -193,6 +193,12 @@ class _PhotoWorker:
         del composite
         self._write(f"{MASKS}/{stem}.png", mask, "png")
         return row
+
+    def _probability(self, pixels: Pixels) -> NDArray[np.float32]:
+        with self.clock("shrink"):
+            segment = self._engine.prepare(pixels)
+        with self.clock("forward"):
+            return segment()
 
     def _remove_outdated(self, row: LedgerRow, stem: str) -> None:
         """Delete what earlier runs made of a photo that failed now, or shows nobody any more.

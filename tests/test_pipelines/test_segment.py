@@ -74,7 +74,7 @@ def test_run_json_is_the_summary(run: Run, photos: Path) -> None:
     assert set(content) >= SUMMARY_KEYS
     assert content["discovered"] == content["ok"] == 5
     assert (content["device"], content["precision"]) in {("cpu", "fp32"), ("cuda", "fp32")}
-    assert {"decode", "forward", "refine", "encode"} <= set(content["stages"])
+    assert {"decode", "shrink", "forward", "refine", "encode"} <= set(content["stages"])
     assert all(seconds >= 0 for seconds in content["stages"].values())
     assert content["weights"] == summary.weights
     assert json.loads(json.dumps(summary.as_json()))["ok"] == 5

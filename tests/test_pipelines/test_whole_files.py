@@ -34,3 +34,4 @@ def test_a_failed_write_leaves_neither_file_nor_leftover(tmp_path: Path) -> None
         write_atomically(tmp_path / "nowhere/file", b"content")
 
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+    assert (tmp_path / "taken").is_dir()

@@ -29,10 +29,10 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     try:
         subprocess.run(mount, capture_output=True, check=True, text=True)
     except (FileNotFoundError, subprocess.CalledProcessError) as error:
-        reason = getattr(error, "stderr", None) or error
+        reason = str(getattr(error, "stderr", None) or error).splitlines()[0]
         pytest.skip(
             "a small file system to fill up cannot be mounted, for which a process must be root "
-            f"and allowed to mount ({str(reason).strip()}); the test with /dev/full needs neither"
+            f"and allowed to mount ({reason}); the test with /dev/full needs neither"
         )
     yield folder
     subprocess.run(["umount", str(folder)], check=True)  # noqa: S607

@@ -96,7 +96,7 @@ Workers = Annotated[
     typer.Option(
         metavar="N",
         help="Local worker threads; 0 runs all in the main thread.",
-        show_default="one per core; for `segment` one more; docs/segment.md has the exceptions",
+        show_default="one per core; for `segment` one more on a CPU, else see docs/segment.md",
     ),
 ]
 Scheduler = Annotated[

@@ -41,13 +41,13 @@ from web_portraits import PHOTOS
 from pipelines.devices import resolve_device
 from pipelines.engines import load_network
 from pipelines.errors import ConfigError, LockedError
-from pipelines.images import write_atomically
 from pipelines.inference import limit_threads
 from pipelines.info import versions
 from pipelines.locks import exclusive
 from pipelines.runtimes import resolve_compute
 from pipelines.store import open_store
 from pipelines.train import TrainOptions, TrainSummary, train
+from pipelines.whole_files import write_atomically
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "ablation"

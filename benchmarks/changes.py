@@ -9,7 +9,8 @@ from composition import blend, without_background
 
 from pipelines.augmentation.photos import person_box
 from pipelines.compositing import picture_background
-from pipelines.images import Pixels, resize
+from pipelines.images import Pixels
+from pipelines.sizes import resize
 
 Change = Callable[[Pixels, Pixels, Pixels], tuple[Pixels, Pixels]]
 """Takes photo (H, W, 3), mask (H, W) and a photo without people (h, w, 3), all uint8; returns photo

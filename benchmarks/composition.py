@@ -13,7 +13,8 @@ import numpy as np
 from pipelines.affine import AffineMap, shift
 from pipelines.augmentation.photos import person_box
 from pipelines.compositing import estimate_foreground
-from pipelines.images import PERSON_FROM, Pixels, resize
+from pipelines.images import PERSON_FROM, Pixels
+from pipelines.sizes import resize
 
 CANVASES = ((512, 512), (512, 384), (512, 341), (384, 512), (341, 512), (288, 512))
 """Heights and widths of the compositions in pixels."""

@@ -34,13 +34,13 @@ from pipelines.devices import precision_name
 from pipelines.engines import load_network, make_engine
 from pipelines.errors import BanetError
 from pipelines.evaluate import chosen_indices
-from pipelines.images import write_atomically
 from pipelines.inference import DOUBT, confidence, limit_threads
 from pipelines.info import versions
 from pipelines.progress import Progress
 from pipelines.runtimes import resolve_compute
 from pipelines.scoring import THRESHOLD
 from pipelines.store import Store, open_store
+from pipelines.whole_files import write_atomically
 
 POOR = 0.9
 """A mask of a lower portrait IoU is one that a person should look at."""

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.compositing import plain_background, put_before
-from pipelines.images import PERSON_FROM, Pixels, fitted_size, resize
+from pipelines.images import PERSON_FROM, Pixels
 from pipelines.inference import binary_mask, soft_mask, to_alpha
 from pipelines.scoring import THRESHOLD
+from pipelines.sizes import fitted_size, resize
 
 PAPER = (255, 255, 255)
 INK = (20, 20, 20)

@@ -35,14 +35,14 @@ from rich.console import Console
 from rich.table import Table
 
 from pipelines.allocator import give_freed_memory_back
+from pipelines.engines import load_network, working_size_of
 from pipelines.images import Pixels, decode_photo, read_header
 from pipelines.info import versions
 from pipelines.memory_amounts import MEBIBYTE, parse_memory
 from pipelines.peak_memory import forget_process_peak, process_peak
 from pipelines.photo_memory import memory_of_photo
-from pipelines.photo_worker import OVERSAMPLING
+from pipelines.photo_results import least_side
 from pipelines.process_memory import resident_memory
-from pipelines.refinement import GUIDE_SIDE
 from pipelines.segment import SegmentOptions, segment
 
 PERSON = Path(__file__).parents[1] / "examples/photos/astronaut.jpg"
@@ -201,9 +201,9 @@ def _measure(path: Path, output: dict[str, Any], noise: float) -> PhotoResult:
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         measured = pool.submit(_peak_of_segmenting, path, output).result()
     content = path.read_bytes()
-    reduced = max(OVERSAMPLING * 512, GUIDE_SIDE) if output["composite"] == "none" else None
-    header = read_header(content, reduced_to=reduced)
     options = SegmentOptions(inputs=(path,), **_complete(output))
+    size = working_size_of(load_network(options.weights), options.size)
+    header = read_header(content, reduced_to=least_side(options, size=size))
     counted = len(content) + memory_of_photo(header, options)
     return PhotoResult(
         photo=path.name.removeprefix("photo."),

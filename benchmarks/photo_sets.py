@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.images import Pixels, decode_photo, encode, read_bytes, resize
+from pipelines.encoding import encode
+from pipelines.images import Pixels, decode_photo
 from pipelines.photo_search import find_photos
+from pipelines.sizes import resize
+from pipelines.whole_files import read_bytes
 
 GRAIN = 3.5
 """Standard deviation of the grain that is added, in grey levels.

@@ -28,11 +28,12 @@ from rich.console import Console
 from rich.table import Table
 
 from models.metrics import BOUNDARY_RATIO, boundary_iou, count_overlap, portrait_iou
+from pipelines.encoding import encode
 from pipelines.engines import Engine, load_network, make_engine
 from pipelines.errors import BanetError, ConfigError
 from pipelines.evaluate import chosen_indices
 from pipelines.examine import load_pair
-from pipelines.images import OPAQUE, PERSON_FROM, Pixels, encode
+from pipelines.images import OPAQUE, PERSON_FROM, Pixels
 from pipelines.inference import limit_threads, soft_mask, to_alpha
 from pipelines.info import versions
 from pipelines.matting import absolute_error, gradient_error

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pipelines.images import write_atomically
 from pipelines.store import Store
+from pipelines.whole_files import write_atomically
 
 
 def write_result(path: Path, content: dict[str, Any]) -> None:

@@ -30,14 +30,15 @@ from web_portraits import PHOTOS
 from banet_cli.console import Console
 from pipelines.checkpoints import Weights
 from pipelines.devices import precision_name
+from pipelines.encoding import encode
 from pipelines.engines import Engine, load_network, make_engine
 from pipelines.errors import BanetError, ConfigError
-from pipelines.images import encode, write_atomically
 from pipelines.inference import limit_threads
 from pipelines.info import versions
 from pipelines.onnx_weights import OnnxWeights
 from pipelines.runtimes import resolve_compute
 from pipelines.store import Store, open_store
+from pipelines.whole_files import write_atomically
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -27,13 +27,13 @@ from pipelines.checkpoints import Weights, load_weights
 from pipelines.devices import Precision, autocast
 from pipelines.errors import BanetError
 from pipelines.export import export_weights
-from pipelines.images import write_atomically
 from pipelines.inference import inference_form
 from pipelines.info import versions
 from pipelines.onnx_engine import open_session
 from pipelines.onnx_metadata import IMAGE, PORTRAIT
 from pipelines.runtimes import runtime_of
 from pipelines.segment import SegmentOptions, segment
+from pipelines.whole_files import write_atomically
 
 CPU = torch.device("cpu")
 SHAPES = ((512, 512), (320, 240))

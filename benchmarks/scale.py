@@ -16,8 +16,8 @@ from typing import Annotated, Any
 import typer
 from markdown_tables import markdown_table
 
-from pipelines.images import write_atomically
 from pipelines.segment_run import MOST_PHOTOS_PER_TASK
+from pipelines.whole_files import write_atomically
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -57,6 +57,8 @@ class Work:
         name: Size of the photos, and composite.
         cpu_seconds: Of all that the run did, start-up aside, in all threads.
         forward_seconds: Of it, of the network.
+        shrinks_apart: Whether these are without the shrinking of the photo before it, as they are
+            since that is a stage of its own.
         megabytes_read: Per photo.
         megabytes_written: Per photo.
         files_written: Per photo.
@@ -65,6 +67,7 @@ class Work:
     name: str
     cpu_seconds: float
     forward_seconds: float
+    shrinks_apart: bool
     megabytes_read: float
     megabytes_written: float
     files_written: int
@@ -121,6 +124,7 @@ def _work(result: dict[str, Any]) -> Work:
         name=f"{case['photos']}, {_COMPOSITES[case['composite']]}",
         cpu_seconds=result["cpu_seconds_per_photo"],
         forward_seconds=result["stages"][GPU_STAGE] / 1000,
+        shrinks_apart="shrink" in result["stages"],
         megabytes_read=result["megabytes_read"],
         megabytes_written=result["megabytes_written"],
         files_written=round(result["files_written"] / count),
@@ -210,6 +214,12 @@ def _gpus(works: list[Work]) -> str:
             ]
         )
     header = ["photos", "network, CPU ms", "the rest, CPU ms", "gain at most", "photos/s per core"]
+    remark = (
+        ""
+        if all(work.shrinks_apart for work in works)
+        else "The network counts with the shrinking of the photo before it, which stays on the "
+        "cores.\n"
+    )
     return f"""\
 ## GPUs
 
@@ -218,8 +228,7 @@ remain. So it makes a run at most so many times as fast, however fast it is itse
 many cores beside it that their photos per second (last column, each) add up to its own.
 
 {markdown_table(header, rows)}
-The network counts with the shrinking of the photo before it, which stays on the cores; so the gain
-is less than that for large photos. What a GPU does per second was not measured.
+{remark}What a GPU does per second was not measured.
 """
 
 

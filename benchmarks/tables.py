@@ -32,11 +32,11 @@ from models import MODELS, build_model, count_parameters
 from pipelines.devices import resolve_device
 from pipelines.errors import ConfigError, LockedError
 from pipelines.evaluate import EvaluateOptions, evaluate
-from pipelines.images import write_atomically
 from pipelines.locks import exclusive
 from pipelines.recipes import load_recipe
 from pipelines.store import Store, open_store
 from pipelines.train import TrainOptions, train
+from pipelines.whole_files import write_atomically
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

@@ -41,7 +41,6 @@ from pipelines.devices import (
 )
 from pipelines.draws import Draws
 from pipelines.errors import BanetError
-from pipelines.images import write_atomically
 from pipelines.info import versions
 from pipelines.peak_memory import forget_process_peak, process_peak
 from pipelines.progress import SilentProgress
@@ -51,6 +50,7 @@ from pipelines.runlog import RunLog
 from pipelines.trainer import Trainer
 from pipelines.trainingdata import TrainingData, load_training_data
 from pipelines.trainstate import TrainState
+from pipelines.whole_files import write_atomically
 
 STRETCH = 20
 """Steps of one kind before those of the other follow."""

@@ -2,8 +2,9 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,16 @@ class BatchingSegmenter:
             Exception: As `Segmenter.probabilities` for this photo alone, or `BanetError` for all of
                 a batch.
         """
-        request = _Request(self._segmenter.view(pixels, face))
+        return self.prepare(pixels, face)()
+
+    def prepare(
+        self, pixels: Pixels, face: Face | None = None
+    ) -> Callable[[], NDArray[np.float32]]:
+        """Do the first half of a call; see `Engine`."""
+        return partial(self._segment, self._segmenter.view(pixels, face))
+
+    def _segment(self, view: View) -> NDArray[np.float32]:
+        request = _Request(view)
         with self._changed:
             self._waiting.append(request)
         while batch := self._next_batch(request):

@@ -17,7 +17,7 @@ from torch import nn
 
 from models import MODELS, build_model
 from pipelines.errors import WeightsError
-from pipelines.images import write_atomically
+from pipelines.whole_files import write_atomically
 
 FORMAT = "banet-weights-1"
 SHIPPED_WEIGHTS = ("banet-64",)

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ImageColor
 
-from pipelines.images import OPAQUE, Pixels, Strips, fitted_size, resize
+from pipelines.encoding import Strips
+from pipelines.images import OPAQUE, Pixels
+from pipelines.sizes import fitted_size, resize
 
 Floats = NDArray[np.float32]
 Colour = tuple[int, int, int]

@@ -65,7 +65,7 @@ def write_config(path: Path, text: str, *, overwrite: bool) -> None:
     Raises:
         ConfigError: There is one already, and `overwrite` is not set; or it cannot be written.
     """
-    from pipelines.images import write_atomically
+    from pipelines.whole_files import write_atomically
 
     if path.exists() and not overwrite:
         raise ConfigError(f"{path}: exists already; --force replaces it")

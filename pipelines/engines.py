@@ -1,6 +1,7 @@
 """The engines that turn photos into probabilities, one for each kind of weights."""
 
 import threading
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol
 
@@ -40,6 +41,15 @@ class Engine(Protocol):
         Returns:
             Probability that a pixel shows a person, (h, w) in [0, 1], of the whole photo. Networks
             of others choose h and w as they like, not even in the proportions of the photo.
+        """
+
+    def prepare(
+        self, pixels: Pixels, face: Face | None = None
+    ) -> Callable[[], NDArray[np.float32]]:
+        """Do the first half of a call: bring the photo to what the network sees of it.
+
+        Returns:
+            The other half. It needs the photo no more.
         """
 
 

@@ -17,7 +17,7 @@ from pipelines.devices import Precision, memory_limit_explained, precision_name
 from pipelines.engines import Engine, load_network, make_engine, working_size_of
 from pipelines.errors import ConfigError, InputError, PhotoError, WeightsError
 from pipelines.face_prior import Face
-from pipelines.images import Pixels, write_atomically
+from pipelines.images import Pixels
 from pipelines.inference import MINIMUM_SIZE
 from pipelines.known_faces import known_faces
 from pipelines.onnx_weights import OnnxWeights
@@ -25,6 +25,7 @@ from pipelines.progress import Progress, SilentProgress
 from pipelines.runtimes import resolve_compute, runtime_mistakes
 from pipelines.scoring import PhotoScore, Scores, score_mask, summarise
 from pipelines.store import SPLITS, Store, open_store
+from pipelines.whole_files import write_atomically
 
 logger = logging.getLogger(__name__)
 

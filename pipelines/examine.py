@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from pipelines.errors import PhotoError
-from pipelines.images import PERSON_FROM, Pixels, decode_photo, read_bytes
+from pipelines.images import PERSON_FROM, Pixels, decode_photo
 from pipelines.landmarks import LandmarkFile, read_landmarks
 from pipelines.masks import read_mask
 from pipelines.sources import Sample
+from pipelines.whole_files import read_bytes
 
 Status = Literal["stored", "duplicate", "missing", "failed"]
 Shares = tuple[float, float, float]

@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from models import MODELS, ProbabilityNetwork, fold_batch_norm
 from pipelines.checkpoints import Weights, load_weights
 from pipelines.errors import BanetError, ConfigError
-from pipelines.images import write_atomically
 from pipelines.onnx_engine import open_session, require
 from pipelines.onnx_metadata import IMAGE, OnnxInfo
 from pipelines.onnx_tracing import trace
 from pipelines.progress import Progress, SilentProgress
+from pipelines.whole_files import write_atomically
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from typing import Literal, get_args
 import numpy as np
 
 from pipelines.affine import AffineMap, compose, resizing, shift
-from pipelines.images import Pixels, fitted_size, resize
+from pipelines.images import Pixels
+from pipelines.sizes import fitted_size, resize
 
 Fit = Literal["letterbox", "stretch", "crop"]
 FITS: tuple[Fit, ...] = get_args(Fit)

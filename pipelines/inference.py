@@ -18,7 +18,8 @@ from pipelines.allocator import keep_freed_memory
 from pipelines.devices import autocast, is_out_of_memory
 from pipelines.errors import BanetError, PhotoError
 from pipelines.face_prior import Face, face_prior
-from pipelines.images import OPAQUE, Pixels, resize, working_size
+from pipelines.images import OPAQUE, Pixels
+from pipelines.sizes import resize, working_size
 from pipelines.traced_network import TracedNetwork
 
 CERTAIN = 0.02
@@ -102,8 +103,13 @@ class Segmenter:
             PhotoError: What came out are no numbers.
             Exception: As `probabilities`.
         """
-        (probability,) = self.probabilities([self.view(pixels, face)])
-        return require_finite(probability)
+        return self.prepare(pixels, face)()
+
+    def prepare(
+        self, pixels: Pixels, face: Face | None = None
+    ) -> Callable[[], NDArray[np.float32]]:
+        """Do the first half of a call; see `Engine`."""
+        return partial(self._segment, self.view(pixels, face))
 
     def view(self, pixels: Pixels, face: Face | None = None) -> View:
         """Bring a photo to the size in which the network sees it; arguments as for a call."""
@@ -136,6 +142,10 @@ class Segmenter:
             if self.device.type == "cpu" or is_out_of_memory(error):
                 raise
             raise _device_failure(self.device, error) from error
+
+    def _segment(self, view: View) -> NDArray[np.float32]:
+        (probability,) = self.probabilities([view])
+        return require_finite(probability)
 
     def _forward(self, views: Sequence[View]) -> NDArray[np.float32]:
         batches = [self._in_memory(planes) for planes in zip(*views, strict=True)]

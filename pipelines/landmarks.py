@@ -12,7 +12,8 @@ from scipy.io import loadmat
 from pipelines.affine import fit
 from pipelines.errors import MissingFileError, PhotoError
 from pipelines.face_prior import ReferenceFrame
-from pipelines.images import Pixels, read_bytes
+from pipelines.images import Pixels
+from pipelines.whole_files import read_bytes
 
 LANDMARKS = 49
 """Landmarks of one face: brows, nose, eyes and mouth."""

@@ -10,9 +10,9 @@ from typing import Any, BinaryIO, Literal, Self, get_args, get_origin, get_type_
 
 from pipelines.errors import BanetError, InputError, LockedError
 from pipelines.file_log import FileLog
-from pipelines.images import write_atomically
 from pipelines.object_log import ObjectLog, read_log, remove_parts
 from pipelines.storage import Location, RemotePath
+from pipelines.whole_files import write_atomically
 
 LEDGER_NAME = "results.jsonl"
 

@@ -9,9 +9,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from pipelines.affine import compose, invert, resizing, shift
 from pipelines.errors import PhotoError
-from pipelines.images import Pixels, fitted_size, resize, working_size
+from pipelines.images import Pixels
 from pipelines.inference import require_finite
 from pipelines.network_description import UNIT_RANGE, NetworkDescription
+from pipelines.sizes import fitted_size, resize, working_size
 
 OVERSHOOT = 0.5
 """Values so far outside of [0, 1] are cut off, as those that a bicubic resize in a graph leaves;

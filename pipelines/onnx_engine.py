@@ -5,7 +5,8 @@ ONNX Runtime comes with the extra `onnx`, and is imported when it is needed.
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -73,8 +74,17 @@ class OnnxSegmenter:
                 no mask.
             MemoryError: There is too little memory.
         """
+        return self.prepare(pixels, face)()
+
+    def prepare(
+        self, pixels: Pixels, face: Face | None = None
+    ) -> Callable[[], NDArray[np.float32]]:
+        """Do the first half of a call; see `Engine`."""
         assert face is None
-        output, placement = self.output_of(pixels)
+        return partial(self._segment, *self._seen(pixels))
+
+    def _segment(self, image: NDArray[np.generic], placement: Placement) -> NDArray[np.float32]:
+        output = self._run(image, placement)
         planes = output_planes(output, self._description, batch=self._image.batch)
         return probability(planes, self._description, placement)
 
@@ -85,6 +95,10 @@ class OnnxSegmenter:
             PhotoError: The network cannot compute a picture of this shape.
             MemoryError: There is too little memory.
         """
+        image, placement = self._seen(pixels)
+        return self._run(image, placement), placement
+
+    def _seen(self, pixels: Pixels) -> tuple[NDArray[np.generic], Placement]:
         placement = place(
             self._description,
             height=pixels.shape[0],
@@ -94,6 +108,9 @@ class OnnxSegmenter:
         image = network_input(
             pixels, self._description, placement, dtype=INPUT_DTYPES[self._image.kind]
         )
+        return image, placement
+
+    def _run(self, image: NDArray[np.generic], placement: Placement) -> NDArray[np.floating]:
         batch = np.repeat(image, self._image.batch, axis=0) if self._image.batch > 1 else image
         try:
             (output,) = self._session.run([self._description.output], {self._image.name: batch})
@@ -105,7 +122,7 @@ class OnnxSegmenter:
                 f"the network cannot compute a picture of {width} x {height} pixels "
                 f"({first_line(error)}); say in its TOML file which it takes"
             ) from error
-        return output, placement
+        return output
 
 
 def graph_values(nodes: "Sequence[NodeArg]") -> tuple[GraphValue, ...]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines import __version__
-from pipelines.images import STRIDE
 from pipelines.network_description import UNIT_RANGE, NetworkDescription, Statement
+from pipelines.sizes import STRIDE
 
 FORMAT = "banet-onnx-1"
 """Says that input and outputs are as `CONTRACT` has it; another contract needs another number."""

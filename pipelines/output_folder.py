@@ -15,7 +15,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from pipelines.errors import BanetError, InputError, LockedError
-from pipelines.images import write_atomically
 from pipelines.ledger import LEDGER_NAME, LedgerRow, read_ledger, remove_ledger, write_ledger
 from pipelines.locks import exclusive, is_held
 from pipelines.photo_files import MASKS, remove_leftovers
@@ -28,6 +27,7 @@ from pipelines.run_file import (
     write_run_file,
 )
 from pipelines.storage import Location
+from pipelines.whole_files import write_atomically
 
 LOCK_FILE = ".lock"
 SHARDS_LOCK_FILE = f"{LOCK_FILE}.shards"

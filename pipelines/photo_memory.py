@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from pipelines.compositing import TILE
-from pipelines.images import Header, ImageFormat
+from pipelines.encoding import ImageFormat
+from pipelines.images import Header
 from pipelines.photo_tasks import Composite, MaskKind
 
 RGB = 3

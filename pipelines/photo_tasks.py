@@ -5,16 +5,18 @@ from typing import Literal
 
 from pipelines.compositing import Colour
 from pipelines.devices import Precision
+from pipelines.encoding import ImageFormat
 from pipelines.errors import BanetError
-from pipelines.images import ImageFormat
 from pipelines.ledger import LedgerRow
 from pipelines.network_description import NetworkDescription
 from pipelines.storage import Location, Status
 
 Composite = Literal["none", "transparent", "color", "image", "blur"]
 MaskKind = Literal["soft", "binary"]
-Stage = Literal["read", "decode", "forward", "refine", "mask", "composite", "encode", "write"]
-"""What is done with a photo, in this order."""
+Stage = Literal[
+    "read", "decode", "shrink", "forward", "refine", "mask", "composite", "encode", "write"
+]
+"""What is done with a photo, in this order. `shrink` brings it to what the network sees of it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""PNG files (ISO/IEC 15948), written fast and strip by strip. A part of `images`.
+"""PNG files (ISO/IEC 15948), written fast and strip by strip. A part of `encoding`.
 
 Packing PNG files takes longer than all else that is done to a photo. ISA-L packs four times as
 fast as the zlib in OpenCV, and no larger; no library writes whole PNG files by it. In strips, since

@@ -16,7 +16,6 @@ from time import perf_counter
 
 from pipelines.errors import BanetError, StoreError
 from pipelines.examine import ReportRow, examine, settle
-from pipelines.images import write_atomically
 from pipelines.landmarks import ReferenceFace
 from pipelines.locks import exclusive
 from pipelines.parallel import Pool, open_pool
@@ -34,6 +33,7 @@ from pipelines.store import (
     open_store,
     shard_starts,
 )
+from pipelines.whole_files import write_atomically
 
 __all__ = ["PrepareOptions", "PrepareSummary", "prepare", "report_path"]
 

@@ -10,7 +10,6 @@ from typing import Any, Literal, get_args
 
 from pipelines.augmentation.settings import Augmentation
 from pipelines.errors import ConfigError
-from pipelines.images import working_size
 from pipelines.inference import MINIMUM_SIZE
 from pipelines.rules import (
     Rule,
@@ -21,6 +20,7 @@ from pipelines.rules import (
     number_rule,
     whole_rule,
 )
+from pipelines.sizes import working_size
 
 RECIPES = ("quick", "pretrain", "finetune", "generalise", "polish", "paper")
 """Names that `--recipe` takes for files in the folder `recipes` of this package."""

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.images import OPAQUE, Pixels, resize
+from pipelines.images import OPAQUE, Pixels
+from pipelines.sizes import resize
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.integer]

@@ -12,23 +12,17 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pipelines.compositing import put_before
+from pipelines.encoding import encode
 from pipelines.errors import BanetError, InputError, PhotoError
-from pipelines.images import (
-    Pixels,
-    decode_mask,
-    decode_photo,
-    encode,
-    fitted_size,
-    read_bytes,
-    resize,
-    write_atomically,
-)
+from pipelines.images import Pixels, decode_mask, decode_photo
 from pipelines.ledger import LedgerRow
 from pipelines.photo_files import COMPOSITES, MASKS
 from pipelines.photo_shards import Shard
 from pipelines.photo_tree import PhotoTree
 from pipelines.progress import Progress
+from pipelines.sizes import fitted_size, resize
 from pipelines.storage import Location, lies_in, status_of
+from pipelines.whole_files import read_bytes, write_atomically
 
 REVIEWED = 50
 """Number of pictures: as many as a person looks through in a few minutes."""

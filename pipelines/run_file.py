@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.errors import InputError
-from pipelines.images import write_atomically
 from pipelines.storage import Location, locate, path_within
+from pipelines.whole_files import write_atomically
 
 RUN_FILE = "run.json"
 

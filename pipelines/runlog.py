@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tomli_w
 
+from pipelines.encoding import encode
 from pipelines.errors import ConfigError, InputError
-from pipelines.images import Pixels, encode, fitted_size, resize, write_atomically
+from pipelines.images import Pixels
+from pipelines.sizes import fitted_size, resize
+from pipelines.whole_files import write_atomically
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

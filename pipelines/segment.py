@@ -13,13 +13,11 @@ from pipelines.compositing import Colour, parse_colour
 from pipelines.devices import precision_name
 from pipelines.engines import load_network, working_size_of
 from pipelines.errors import InputError, PhotoError
-from pipelines.images import read_bytes
 from pipelines.onnx_weights import OnnxWeights
 from pipelines.output_folder import OutputFolder
 from pipelines.photo_files import default_output_folder, refuse_overlap
 from pipelines.photo_search import find_photos
 from pipelines.photo_tasks import TaskSettings
-from pipelines.photo_worker import load_background
 from pipelines.progress import Progress, SilentProgress
 from pipelines.resume import fingerprint
 from pipelines.review import refuse_review_among_photos
@@ -28,6 +26,8 @@ from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary
 from pipelines.segment_run import SegmentRun, gpu_processes
 from pipelines.storage import Location, locate
 from pipelines.watch_run import WatchRun
+from pipelines.whole_files import read_bytes
+from pipelines.worker_process import load_background
 
 __all__ = ["Failure", "SegmentOptions", "SegmentSummary", "segment"]
 

@@ -8,8 +8,8 @@ from typing import get_args
 
 from pipelines.compositing import parse_colour
 from pipelines.devices import Precision
+from pipelines.encoding import ImageFormat
 from pipelines.errors import ConfigError
-from pipelines.images import ImageFormat
 from pipelines.inference import MINIMUM_SIZE
 from pipelines.photo_shards import Shard
 from pipelines.photo_tasks import Composite, MaskKind, Stage
@@ -56,7 +56,7 @@ class SegmentOptions:
             while watching.
         review_dir: Folder for pictures of the least certain masks; None for none.
         workers: Local threads; 0 for none beside the caller's. None for one per core and one
-            more; on a GPU two per core, four where photos or results are behind URLs.
+            more; on a GPU two per core; four where photos or results are behind URLs.
         scheduler: Address of an existing Dask scheduler to use instead.
 
     Raises:

@@ -21,13 +21,14 @@ from pipelines.output_folder import OutputFolder
 from pipelines.parallel import Pool, available_cores, has_dask_cuda, open_pool
 from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, Stage, TaskSettings
 from pipelines.photo_tree import PhotoTree
-from pipelines.photo_worker import probe_worker, segment_batch
+from pipelines.photo_worker import segment_batch
 from pipelines.progress import Progress, RunFigures
 from pipelines.resume import pending_work
 from pipelines.review import Review
 from pipelines.runtimes import runtime_of
 from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary, Usage
 from pipelines.storage import is_remote, locate
+from pipelines.worker_process import probe_worker
 
 TASK_SECONDS = 0.5
 """About how long the photos of a task take: long beside the few milliseconds that a task costs

@@ -12,7 +12,6 @@ from torch import nn
 from pipelines.averaging import AveragedNetwork
 from pipelines.devices import training_layout
 from pipelines.errors import WeightsError
-from pipelines.images import write_atomically
 from pipelines.optimizers import (
     Optimizer,
     build_optimizer,
@@ -20,6 +19,7 @@ from pipelines.optimizers import (
     optimizer_tensors,
 )
 from pipelines.recipes import Recipe, Stage
+from pipelines.whole_files import write_atomically
 
 STATE_FILE = "state.safetensors"
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from pipelines.boundary import mask_edges
 from pipelines.face_prior import Face
-from pipelines.images import PERSON_FROM, Pixels, resize
+from pipelines.images import PERSON_FROM, Pixels
+from pipelines.sizes import resize
 
 LEVELS = 6
 """Each half the size of the last; the deepest of a frame of 512 pixels has 16."""

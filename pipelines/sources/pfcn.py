@@ -14,9 +14,10 @@ import numpy as np
 from scipy.io import loadmat
 
 from pipelines.errors import InputError, MissingFileError, PhotoError
-from pipelines.images import Pixels, decode_mask, read_bytes
+from pipelines.images import Pixels, decode_mask
 from pipelines.landmarks import ReferenceFace, read_landmarks
 from pipelines.sources.sample import Sample
+from pipelines.whole_files import read_bytes
 
 LISTS = {"train": "trainlist", "test": "testlist"}
 

@@ -11,6 +11,8 @@ import tomli_w
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from pipelines.onnx_metadata import CONTRACT
+
 PERSON = (230, 90, 30)
 """The colour, RGB, that the networks take for a person, and no other: not its mirror image BGR."""
 
@@ -21,17 +23,17 @@ AXES_ARE_AN_INPUT = 18
 
 KINDS = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "uint8": TensorProto.UINT8}
 
-NORMAL = {
-    "size": [128, 96],
-    "fit": "stretch",
-    "layout": "NCHW",
-    "colour_order": "RGB",
-    "value_range": [0, 1],
-    "mean": [0, 0, 0],
-    "deviation": [1, 1, 1],
-    "output_activation": "none",
-}
-"""The TOML file of a `Network` whose fields have their defaults."""
+NORMAL: dict[str, Any] = {"size": [128, 96], "fit": "stretch", **CONTRACT}
+"""The TOML file of a `Network` whose fields have their defaults: as in files that banet exports,
+nothing is left to do around the graph."""
+
+OPEN_SIDES = ("batch", 3, "height", "width")
+"""The shape of an input for pictures of any size."""
+
+OPEN = {"size": 96, "multiple": 32, "fit": "keep"}
+"""What the TOML file of such a network has beside, or in place of, `NORMAL`."""
+
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "deviation": [0.229, 0.224, 0.225]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,3 +172,8 @@ def draw(*, height: int, width: int) -> tuple[NDArray[np.uint8], NDArray[np.bool
     mask[height // 8 : height * 5 // 8, width // 6 : width // 2] = True
     photo[mask] = PERSON
     return photo, mask
+
+
+def without(*keys: str, **changes: Any) -> dict[str, Any]:
+    """Return the usual TOML file without some keys and with others."""
+    return {key: value for key, value in {**NORMAL, **changes}.items() if key not in keys}

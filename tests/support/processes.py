@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,26 @@ def started(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             kill_group(process)
+
+
+@contextmanager
+def paused(script: str) -> Iterator[None]:
+    """Run Python code that prints a line and then reads one; between them runs the `with` block.
+
+    The code goes on at the end of the block, and must end well.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        cwd=Path(__file__).parents[2],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        yield
+        process.communicate("\n")
+    assert process.returncode == 0
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -66,6 +66,7 @@ def test_cases_are_run_and_scaled_up(tmp_path: Path) -> None:
     assert banet.files_written >= 4  # mask, cut-out, ledger and run file
     assert banet.stages is not None
     assert banet.stages["forward"] > 0
+    assert "shrink" in banet.stages
     assert banet.efficiency is not None
     assert 0 < banet.efficiency <= 1
     text = render(

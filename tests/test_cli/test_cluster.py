@@ -49,6 +49,11 @@ def cluster(folder: Path) -> Iterator[Cluster]:
         yield Cluster(stack, folder)
 
 
+def segment_far(folder: Path, dask: Cluster) -> tuple[str, ...]:
+    """The command, without further options."""
+    return (*BANET, "segment", str(folder), "--out", "far", "--scheduler", dask.address)
+
+
 @pytest.fixture
 def options(weights_file: str) -> tuple[str, ...]:
     return ("--weights", weights_file, "--precision", "fp32", "--json")
@@ -72,19 +77,7 @@ def test_a_worker_that_is_killed_in_mid_run_costs_nothing(
 
     with (
         cluster(tmp_path / "cluster") as dask,
-        started(
-            *(
-                *BANET,
-                "segment",
-                str(folder),
-                "--out",
-                "far",
-                "--scheduler",
-                dask.address,
-                *options,
-            ),
-            log=tmp_path / "log",
-        ) as run,
+        started(*segment_far(folder, dask), *options, log=tmp_path / "log") as run,
     ):
         rows = tmp_path / "far/results.jsonl"
         assert wait_until(lambda: lines_in(rows) > 20, run), (tmp_path / "log").read_text()
@@ -105,19 +98,7 @@ def test_a_scheduler_that_is_killed_ends_the_run_and_another_one_takes_it_on(
     rows = tmp_path / "far/results.jsonl"
     with (
         cluster(tmp_path / "first") as dask,
-        started(
-            *(
-                *BANET,
-                "segment",
-                str(folder),
-                "--out",
-                "far",
-                "--scheduler",
-                dask.address,
-                *options,
-            ),
-            log=tmp_path / "log",
-        ) as run,
+        started(*segment_far(folder, dask), *options, log=tmp_path / "log") as run,
     ):
         assert wait_until(lambda: lines_in(rows) > 20, run), (tmp_path / "log").read_text()
         dask.scheduler.send_signal(signal.SIGKILL)

@@ -10,9 +10,9 @@ from banet_cli.app import build_command
 from banet_cli.configuration import parameters_of
 from pipelines.benchmark_options import BenchmarkOptions
 from pipelines.devices import Precision
+from pipelines.encoding import ImageFormat
 from pipelines.evaluate import EvaluateOptions
 from pipelines.export import ExportOptions
-from pipelines.images import ImageFormat
 from pipelines.photo_tasks import Composite, MaskKind
 from pipelines.prepare import PrepareOptions
 from pipelines.runtimes import Runtime

@@ -119,3 +119,9 @@ def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": s3_address}.items():
         monkeypatch.setenv(name, value)
     return Bucket(boto3.client("s3"), f"test-{uuid4().hex}")
+
+
+@pytest.fixture
+def url(bucket: Bucket, photos: Path) -> str:
+    """The folder `photos` in that bucket."""
+    return bucket.upload(photos, "photos")

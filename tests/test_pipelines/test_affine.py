@@ -4,7 +4,7 @@ from ramps import misplaced_by, ramps
 
 from pipelines.affine import apply, compose, fit, invert, resizing, shift
 from pipelines.frames import FITS, Fit, fit_frame, frame_map
-from pipelines.images import resize
+from pipelines.sizes import resize
 
 POINTS = np.random.default_rng(0).uniform(0, 100, (49, 2))
 TOLERANCE = 0.1

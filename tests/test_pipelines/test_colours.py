@@ -1,23 +1,16 @@
 """What becomes of colour spaces and profiles."""
 
-from io import BytesIO
-
 import numpy as np
 import pytest
 from icc_profiles import cmyk_profile, linear_grey_profile
+from image_files import SRGB, encoded
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image
 
 from pipelines.colours import to_rgb
 from pipelines.images import decode_photo
 
 CYAN = (255, 0, 0, 0)
-
-
-def encoded(image: Image.Image, image_format: str, **options: object) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, image_format, **options)
-    return buffer.getvalue()
 
 
 def colour_of(content: bytes) -> NDArray[np.int64]:
@@ -85,11 +78,9 @@ def test_a_profile_that_does_not_fit_is_left_out_and_that_is_said(
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA"])
 def test_a_profile_of_rgb_is_kept(mode: str) -> None:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    photo = decode_photo(encoded(Image.new(mode, (4, 4)), "PNG", icc_profile=SRGB))
 
-    photo = decode_photo(encoded(Image.new(mode, (4, 4)), "PNG", icc_profile=profile))
-
-    assert photo.icc_profile == profile
+    assert photo.icc_profile == SRGB
     assert photo.note is None
 
 

@@ -13,7 +13,7 @@ from pipelines.compositing import (
     plain_background,
     put_before,
 )
-from pipelines.images import ImageFormat, encode
+from pipelines.encoding import ImageFormat, encode
 
 Pixels = NDArray[np.uint8]
 

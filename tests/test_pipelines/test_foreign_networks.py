@@ -1,9 +1,7 @@
 """Networks that others made, through the real `segment`: each finds nobody unless used rightly."""
 
 import json
-import re
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +9,12 @@ import numpy as np
 import onnx
 import pytest
 from distributed import LocalCluster
-from foreign_networks import NORMAL, Network, draw
+from foreign_networks import IMAGENET, NORMAL, OPEN, OPEN_SIDES, Network, draw, without
 from PIL import Image
 from segment_results import counts, ledger, outputs, pixels
 
 from pipelines.engines import engine_once
-from pipelines.errors import BanetError, ConfigError
+from pipelines.errors import ConfigError
 from pipelines.evaluate import EvaluateOptions, evaluate
 from pipelines.onnx_weights import load_onnx
 from pipelines.segment import SegmentSummary
@@ -25,10 +23,7 @@ Run = Callable[..., SegmentSummary]
 
 SHAPES = {"tall": (160, 120), "wide": (90, 200), "square": (100, 100)}
 
-OPEN_SIDES = ("batch", 3, "height", "width")
-OPEN = {"size": 96, "multiple": 32, "fit": "keep"}
 BYTES = {"value_range": [0, 255]}
-IMAGENET = {"mean": [0.485, 0.456, 0.406], "deviation": [0.229, 0.224, 0.225]}
 CAFFE = {"mean": [104.0, 117.0, 123.0], "deviation": [58.0, 57.0, 57.5]}
 
 
@@ -54,11 +49,6 @@ def refuse_other_mask(out: Path, name: str) -> None:
     assert (found & expected).sum() / (found | expected).sum() > 0.9
     offset = np.argwhere(found).mean(axis=0) - np.argwhere(expected).mean(axis=0)
     assert np.abs(offset).max() < 0.75
-
-
-def without(*keys: str, **changes: Any) -> dict[str, Any]:
-    """Return the usual TOML file without some keys and with others."""
-    return {key: value for key, value in {**NORMAL, **changes}.items() if key not in keys}
 
 
 @pytest.mark.parametrize(
@@ -133,28 +123,6 @@ def test_a_network_that_is_used_wrongly_finds_nobody(
     assert run(people, out=tmp_path / "out", weights=weights).empty == 3
 
 
-def test_the_graph_says_what_need_not_be_stated(tmp_path: Path) -> None:
-    toml = without("size", "layout", fit="letterbox", name="Foreign", licence="MIT")
-    weights = load_onnx(Network().write(tmp_path / "foreign.onnx", **toml))
-
-    assert asdict(weights.description) == {
-        "frame": (128, 96),
-        "size": 128,
-        "multiple": 1,
-        "fit": "letterbox",
-        "layout": "NCHW",
-        "colour_order": "RGB",
-        "value_range": (0, 1),
-        "mean": (0.0, 0.0, 0.0),
-        "deviation": (1.0, 1.0, 1.0),
-        "output": "mask",
-        "output_layout": "NCHW",
-        "output_channel": 0,
-        "output_activation": "none",
-    }
-    assert (weights.info.model, weights.info.licence) == ("Foreign", "MIT")
-
-
 def test_the_metadata_of_a_file_does_instead_of_a_toml_file(
     run: Run, people: Path, tmp_path: Path
 ) -> None:
@@ -172,68 +140,6 @@ def test_the_metadata_of_a_file_does_instead_of_a_toml_file(
     assert run(people, out=tmp_path / "out", weights=weights).empty == 3
 
 
-def test_what_is_left_open_is_asked_for_at_once(tmp_path: Path) -> None:
-    weights = Network(shape=(1, None, None, None), decoys=1).write(tmp_path / "foreign.onnx")
-
-    with pytest.raises(ConfigError) as caught:
-        load_onnx(weights)
-
-    assert f"write into {tmp_path / 'foreign.toml'}: " in str(caught.value)
-    asked = str(caught.value).split("write into ")[1]
-    for words in (
-        'layout ("NCHW" or "NHWC")',
-        "size (the longer side in pixels, or [height, width])",
-        'colour_order ("RGB" or "BGR")',
-        "value_range ([0, 1] or [0, 255])",
-        "mean (three numbers",
-        "deviation (three numbers",
-        "output (one of side_0, mask)",
-        "output_activation (",
-    ):
-        assert words in asked
-
-
-@pytest.mark.parametrize(
-    ("network", "toml", "sentence"),
-    [
-        ({}, {"colour_ordr": "RGB"}, r"unknown key 'colour_ordr', the nearest .* 'colour_order'"),
-        ({}, {"mean": [0, 0]}, r"mean = \[0, 0\]: must be three numbers"),
-        ({}, {"deviation": [1, 0, 1]}, r"deviation = .*: must be three numbers above 0"),
-        ({}, {"value_range": [-1, 1]}, r"value_range = .*: must be \[0, 1\] or \[0, 255\]"),
-        ({}, {"fit": "crop"}, r'fit = \'crop\': must be "keep" or "letterbox" or "stretch"'),
-        ({}, {"fit": "keep"}, r'fit = "keep": a picture of fixed size needs "letterbox"'),
-        ({}, {"layout": "NHWC"}, r"layout = 'NHWC': the graph says 'NCHW'"),
-        ({}, {"size": 512}, r"size = 512: the graph says \[128, 96\]"),
-        ({}, {"size": [96, 128]}, r"size = \[96, 128\]: the graph says \[128, 96\]"),
-        ({}, {"multiple": 8}, r"multiple: means nothing"),
-        ({"shape": (1, 3, None, 96)}, {"size": 64}, r"must be \[height, width\], .* \[any, 96\]"),
-        ({"shape": OPEN_SIDES}, {"size": 64}, r"multiple \(a whole number"),
-        ({"shape": OPEN_SIDES}, {**OPEN, "fit": "stretch"}, r"fit = 'stretch': the graph says"),
-        ({"decoys": 6}, {}, r"output \(one of side_0, .*mask\)"),
-        ({}, {"output": "alpha"}, r"output = 'alpha': must be one of mask"),
-        ({"dtype": "uint8"}, IMAGENET, r"mean = .*: the graph says \[0, 0, 0\]"),
-        ({"activation": "softmax"}, {}, r"has 2 channels; write the one that holds the mask"),
-        ({"activation": "softmax"}, {"output_channel": 2}, r"the channels 0 to 1; output_ch.* 2 "),
-        ({}, {"output_activation": "softmax"}, r"has one channel, of which softmax makes 1"),
-        ({}, {"output_layout": "NHWC"}, r"96 channels of 128 x 1 pixels .* write output_layout"),
-        ({"activation": "sigmoid"}, {}, r"from -10 to .* its output_activation is not \"none\""),
-    ],
-)  # fmt: skip
-def test_nonsense_is_refused(
-    tmp_path: Path, network: dict[str, Any], toml: dict[str, Any], sentence: str
-) -> None:
-    weights = Network(**network).write(tmp_path / "foreign.onnx", **{**NORMAL, **toml})
-    if network.get("shape") == OPEN_SIDES and "multiple" not in toml:
-        (tmp_path / "foreign.toml").write_text(
-            (tmp_path / "foreign.toml").read_text().replace('fit = "stretch"\n', "")
-        )
-
-    with pytest.raises(ConfigError, match=sentence) as caught:
-        load_onnx(weights)
-
-    assert "foreign.toml" in str(caught.value)
-
-
 def test_nothing_is_written_before_it_is_known_how_to_use_the_network(
     run: Run, people: Path, tmp_path: Path
 ) -> None:
@@ -243,40 +149,6 @@ def test_nothing_is_written_before_it_is_known_how_to_use_the_network(
         run(people, out=tmp_path / "out", weights=weights)
 
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("network", "sentence"),
-    [
-        ({"inputs": 2}, r"takes 2 inputs \(image, trimap\); only networks that take one picture"),
-        ({"shape": (1, 1, 128, 96)}, r"has the shape 1 x 1 x 128 x 96; only networks that take ph"),
-        ({"shape": (3, 128, 96)}, r"has the shape 3 x 128 x 96; only networks"),
-    ],
-)
-def test_a_network_that_takes_no_photo_is_refused(
-    tmp_path: Path, network: dict[str, Any], sentence: str
-) -> None:
-    weights = Network(**network).write(tmp_path / "foreign.onnx", **NORMAL)
-
-    with pytest.raises(BanetError, match=sentence):
-        load_onnx(weights)
-
-
-def test_a_toml_file_that_is_none_is_named(tmp_path: Path) -> None:
-    weights = Network().write(tmp_path / "foreign.onnx")
-    (tmp_path / "foreign.toml").write_text("size = [64")
-
-    with pytest.raises(ConfigError, match=r"foreign\.toml: cannot be read as TOML"):
-        load_onnx(weights)
-
-
-def test_numbers_in_further_files_are_asked_to_be_put_into_one(tmp_path: Path) -> None:
-    weights = Network().write(tmp_path / "whole.onnx", **NORMAL)
-    parts = str(tmp_path / "parts.onnx")
-    onnx.save(onnx.load(weights), parts, save_as_external_data=True, size_threshold=0)
-
-    with pytest.raises(BanetError, match=r"parts\.onnx: keeps its numbers in further files"):
-        load_onnx(parts)
 
 
 def test_a_size_is_taken_where_it_is_free_and_refused_where_it_is_not(
@@ -337,23 +209,6 @@ def test_an_exported_network_that_lost_its_metadata_does_the_same_with_a_toml_fi
     assert outputs(tmp_path / "theirs") == outputs(tmp_path / "ours")
 
 
-def test_a_toml_file_beside_an_exported_network_is_said_not_to_be_read(
-    onnx_file: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    exported = tmp_path / "people.onnx"
-    exported.write_bytes(Path(onnx_file).read_bytes())
-    (tmp_path / "people.toml").write_text('layout = "NHWC"')
-
-    assert load_onnx(str(exported)).description.layout == "NCHW"
-    assert "people.toml is not read" in caplog.text
-
-
-def test_a_fixed_batch_is_said_to_be_slow(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    load_onnx(Network(shape=(4, 3, 128, 96)).write(tmp_path / "foreign.onnx", **NORMAL))
-
-    assert "computes 4 photos at once and gets one" in caplog.text
-
-
 def test_workers_use_the_network_as_the_run_does(run: Run, people: Path, tmp_path: Path) -> None:
     weights = Network(**IMAGENET).write(tmp_path / "foreign.onnx", **{**NORMAL, **IMAGENET})
     run(people, out=tmp_path / "local", weights=weights)
@@ -388,20 +243,6 @@ def test_an_engine_needs_no_toml_file_once_it_is_known_how_to_use_the_network(
     )
 
     assert np.array_equal(engine(photo) > 0.5, mask)
-
-
-@pytest.mark.parametrize(
-    ("position", "shape"), [(0, (1, 3, 320, 320)), (1, OPEN_SIDES)], ids=["u2net", "modnet"]
-)
-def test_the_examples_of_the_documentation_are_complete(
-    tmp_path: Path, position: int, shape: Any
-) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "networks.md").read_text()
-    example = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)[position]
-    weights = Network(shape=shape).write(tmp_path / "foreign.onnx")
-    (tmp_path / "foreign.toml").write_text(example.replace('"1959"', '"mask"'))
-
-    assert load_onnx(weights).info.licence == "Apache-2.0"
 
 
 def test_networks_of_others_are_scored_beside_ours(

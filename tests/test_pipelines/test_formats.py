@@ -1,43 +1,24 @@
 """Every format through `banet segment`: what its mask, its row and its composite look like."""
 
 from collections.abc import Callable, Iterator
-from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from image_files import SRGB, STORED_AS, encoded, turned
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image
 from segment_results import ledger, pixels
 
 from pipelines.checkpoints import load_weights
 from pipelines.images import decode_photo
 from pipelines.inference import Segmenter, soft_mask
-from pipelines.photo_worker import OVERSAMPLING
+from pipelines.photo_results import OVERSAMPLING
 from pipelines.segment import SegmentOptions, SegmentSummary, segment
 
 HEIGHT, WIDTH = 72, 48
-ORIENTATION = 0x0112
-STORED_AS = {
-    1: lambda upright: upright,
-    2: lambda upright: upright[:, ::-1],
-    3: lambda upright: upright[::-1, ::-1],
-    4: lambda upright: upright[::-1],
-    5: lambda upright: upright.transpose(1, 0, 2),
-    6: np.rot90,
-    7: lambda upright: upright[::-1, ::-1].transpose(1, 0, 2),
-    8: lambda upright: np.rot90(upright, -1),
-}
-SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-def saved(image: Image.Image, image_format: str, **options: Any) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, image_format, **options)
-    return buffer.getvalue()
 
 
 def sixteen_bits(array: NDArray[np.uint8], suffix: str) -> bytes:
@@ -45,13 +26,6 @@ def sixteen_bits(array: NDArray[np.uint8], suffix: str) -> bytes:
     done, content = cv2.imencode(suffix, deep[..., ::-1] if deep.ndim == 3 else deep)
     assert done
     return content.tobytes()
-
-
-def turned(upright: NDArray[np.uint8], orientation: int, image_format: str) -> bytes:
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    stored = Image.fromarray(np.ascontiguousarray(STORED_AS[orientation](upright)))
-    return saved(stored, image_format, exif=exif.tobytes(), quality=95)
 
 
 def of_colour(upright: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
@@ -64,44 +38,44 @@ def of_colour(upright: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
         rgb.transpose(Image.Transpose.ROTATE_180),
     ]
     several = {"save_all": True, "append_images": others}
-    yield "plain.jpg", saved(rgb, "JPEG", quality=95, icc_profile=SRGB)
-    yield "progressive.jpg", saved(rgb, "JPEG", quality=95, progressive=True)
-    yield "cmyk.jpg", saved(rgb.convert("CMYK"), "JPEG", quality=95)
-    yield "palette.png", saved(rgb.quantize(256), "PNG")
-    yield "palette-with-transparency.png", saved(opaque.quantize(256), "PNG")
-    yield "alpha.png", saved(opaque, "PNG")
+    yield "plain.jpg", encoded(rgb, "JPEG", quality=95, icc_profile=SRGB)
+    yield "progressive.jpg", encoded(rgb, "JPEG", quality=95, progressive=True)
+    yield "cmyk.jpg", encoded(rgb.convert("CMYK"), "JPEG", quality=95)
+    yield "palette.png", encoded(rgb.quantize(256), "PNG")
+    yield "palette-with-transparency.png", encoded(opaque.quantize(256), "PNG")
+    yield "alpha.png", encoded(opaque, "PNG")
     yield "16-bit.png", sixteen_bits(upright, ".png")
-    yield "plain.webp", saved(rgb, "WebP", quality=95)
-    yield "alpha.webp", saved(opaque, "WebP", lossless=True)
-    yield "plain.tif", saved(rgb, "TIFF")
+    yield "plain.webp", encoded(rgb, "WebP", quality=95)
+    yield "alpha.webp", encoded(opaque, "WebP", lossless=True)
+    yield "plain.tif", encoded(rgb, "TIFF")
     yield "16-bit.tiff", sixteen_bits(upright, ".tiff")
-    yield "cmyk.tif", saved(rgb.convert("CMYK"), "TIFF", compression="tiff_lzw")
-    yield "plain.bmp", saved(rgb, "BMP")
-    yield "plain.avif", saved(rgb, "AVIF", quality=95)
-    yield "plain.heic", saved(rgb, "HEIF", quality=95)
-    yield "animated.gif", saved(rgb, "GIF", **several)
-    yield "animated.png", saved(rgb, "PNG", **several)
-    yield "animated.webp", saved(rgb, "WebP", quality=95, **several)
-    yield "pages.tif", saved(rgb, "TIFF", **several)
-    yield "several.jpg", saved(rgb, "MPO", quality=95, **several)
+    yield "cmyk.tif", encoded(rgb.convert("CMYK"), "TIFF", compression="tiff_lzw")
+    yield "plain.bmp", encoded(rgb, "BMP")
+    yield "plain.avif", encoded(rgb, "AVIF", quality=95)
+    yield "plain.heic", encoded(rgb, "HEIF", quality=95)
+    yield "animated.gif", encoded(rgb, "GIF", **several)
+    yield "animated.png", encoded(rgb, "PNG", **several)
+    yield "animated.webp", encoded(rgb, "WebP", quality=95, **several)
+    yield "pages.tif", encoded(rgb, "TIFF", **several)
+    yield "several.jpg", encoded(rgb, "MPO", quality=95, **several)
     for orientation in STORED_AS:
-        yield f"turned-{orientation}.jpg", turned(upright, orientation, "JPEG")
-        yield f"turned-{orientation}.heic", turned(upright, orientation, "HEIF")
+        yield f"turned-{orientation}.jpg", turned(upright, orientation, "JPEG", quality=95)
+        yield f"turned-{orientation}.heic", turned(upright, orientation, "HEIF", quality=95)
 
 
 def of_grey(upright: NDArray[np.uint8]) -> Iterator[tuple[str, bytes]]:
     """The same grey in every format that has it."""
     grey = Image.fromarray(upright).convert("L")
-    yield "grey.jpg", saved(grey, "JPEG", quality=95)
-    yield "grey.png", saved(grey, "PNG")
-    yield "grey.tif", saved(grey, "TIFF")
+    yield "grey.jpg", encoded(grey, "JPEG", quality=95)
+    yield "grey.png", encoded(grey, "PNG")
+    yield "grey.tif", encoded(grey, "TIFF")
     yield "grey-16-bit.png", sixteen_bits(np.asarray(grey), ".png")
     yield "grey-16-bit.tiff", sixteen_bits(np.asarray(grey), ".tiff")
     yield (
         "grey-big-endian.tiff",
-        saved(Image.fromarray((np.asarray(grey).astype(np.uint16) * 256).astype(">u2")), "TIFF"),
+        encoded(Image.fromarray((np.asarray(grey).astype(np.uint16) * 256).astype(">u2")), "TIFF"),
     )
-    yield "grey-alpha.png", saved(grey.convert("LA"), "PNG")
+    yield "grey-alpha.png", encoded(grey.convert("LA"), "PNG")
 
 
 UPRIGHT = cv2.resize(
@@ -202,7 +176,7 @@ def test_a_photo_that_cannot_be_read_has_a_row_that_says_what_it_is(
 def test_decoding_reduced_changes_the_mask_by_a_few_grey_levels(orientation: int) -> None:
     photo = Image.open(Path(__file__).parents[2] / "examples/photos/astronaut.jpg").convert("RGB")
     large = np.asarray(photo.resize((1600, 1600), Image.Resampling.BICUBIC))
-    content = turned(large[:, :1200], orientation, "JPEG")
+    content = turned(large[:, :1200], orientation, "JPEG", quality=95)
     network = Segmenter(
         load_weights("banet-64").network, device=torch.device("cpu"), dtype=torch.float32, size=256
     )

@@ -5,8 +5,10 @@ import resource
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from acting_progress import At
 
 from pipelines.errors import BanetError
 from pipelines.ledger import Ledger, LedgerRow, read_ledger
@@ -25,11 +27,13 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
     try:
-        done = subprocess.run(mount, capture_output=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no program `mount`")
-    if done.returncode != 0:
-        pytest.skip("only root may mount a file system")
+        subprocess.run(mount, capture_output=True, check=True, text=True)
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        reason = str(getattr(error, "stderr", None) or error).splitlines()[0]
+        pytest.skip(
+            "a small file system to fill up cannot be mounted, for which a process must be root "
+            f"and allowed to mount ({reason}); the test with /dev/full needs neither"
+        )
     yield folder
     subprocess.run(["umount", str(folder)], check=True)  # noqa: S607
 
@@ -74,6 +78,32 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_it_goes_on_when_there_is_r
     assert sentences
     assert all("No space left on device" in sentence for sentence in sentences)
     assert all("make room" in sentence for sentence in sentences)
+
+
+@pytest.mark.skipif(
+    not Path("/dev/full").is_char_device(),
+    reason="only Linux and some BSDs have /dev/full, the device that never has any room",
+)
+@pytest.mark.parametrize("kind", ["masks", "composites"])
+def test_a_result_that_finds_no_room_ends_the_run_and_the_others_are_kept(
+    run: Run, photos: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+
+    def fill() -> None:  # what is written next into that folder goes to the full device
+        (out / kind / ".next.part").symlink_to("/dev/full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.whole_files.uuid4", lambda: SimpleNamespace(hex="next"))
+        with pytest.raises(BanetError, match=r"out: No space left on device; make room"):
+            run(photos, out=out, progress=At(fill))
+
+    assert not list(out.rglob(".*.part"))
+    done = sources_on_disk(out)
+    assert 1 <= len(done) < 5
+    summary = run(photos, out=out)
+    assert (summary.ok, summary.skipped) == (5 - len(done), len(done))
+    assert len(sources_on_disk(out)) == 5
 
 
 def test_a_row_that_finds_no_room_is_not_written_in_part(tmp_path: Path) -> None:

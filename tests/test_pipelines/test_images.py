@@ -1,38 +1,15 @@
 import struct
 import zlib
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from image_files import ORIENTATION, STORED_AS, encoded, turned
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image
 
 from pipelines.errors import PhotoError
-from pipelines.images import (
-    MAX_FILE_BYTES,
-    decode_mask,
-    decode_photo,
-    encode,
-    fitted_size,
-    is_photo_path,
-    read_bytes,
-    read_header,
-    resize,
-    write_atomically,
-)
-
-ORIENTATION = 0x0112
-STORED_AS = {
-    1: lambda upright: upright,
-    2: lambda upright: upright[:, ::-1],
-    3: lambda upright: upright[::-1, ::-1],
-    4: lambda upright: upright[::-1],
-    5: lambda upright: upright.transpose(1, 0, 2),
-    6: np.rot90,
-    7: lambda upright: upright[::-1, ::-1].transpose(1, 0, 2),
-    8: lambda upright: np.rot90(upright, -1),
-}
+from pipelines.images import decode_photo, is_photo_path, read_header
 
 
 @pytest.fixture
@@ -40,23 +17,14 @@ def upright() -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
 
 
-def encoded(image: Image.Image, image_format: str, **options: object) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, image_format, **options)
-    return buffer.getvalue()
-
-
 @pytest.mark.parametrize("orientation", STORED_AS)
 @pytest.mark.parametrize("image_format", ["PNG", "TIFF", "WebP"])
 def test_every_exif_orientation_is_decoded_upright(
     image_format: str, orientation: int, upright: NDArray[np.uint8]
 ) -> None:
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    stored = Image.fromarray(np.ascontiguousarray(STORED_AS[orientation](upright)))
     options = {"lossless": True} if image_format == "WebP" else {}
 
-    photo = decode_photo(encoded(stored, image_format, exif=exif, **options))
+    photo = decode_photo(turned(upright, orientation, image_format, **options))
 
     assert np.array_equal(photo.pixels, upright)
     assert (photo.height, photo.width) == (6, 9)
@@ -70,12 +38,8 @@ def test_every_exif_orientation_of_lossy_formats_is_decoded_upright(
     pytest.importorskip("pillow_heif").register_heif_opener()
     corner = np.zeros((48, 72, 3), np.uint8)
     corner[:24, :36] = corner[:8, 36:] = 255
-    exif = Image.Exif()
-    exif[ORIENTATION] = orientation
-    stored = Image.fromarray(np.ascontiguousarray(STORED_AS[orientation](corner)))
 
-    # As bytes, because pillow-heif turns pictures by nothing else.
-    photo = decode_photo(encoded(stored, image_format, exif=exif.tobytes()))
+    photo = decode_photo(turned(corner, orientation, image_format))
 
     assert photo.pixels.shape == (48, 72, 3)
     assert np.abs(photo.pixels.astype(int) - corner).mean() < 8
@@ -220,14 +184,6 @@ def test_only_the_file_is_blamed_for_damage_and_never_without_a_reason(
         assert str(caught.value) == "damaged image: ValueError"
 
 
-def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
-    with (tmp_path / "vast.tif").open("wb") as file:
-        file.truncate(MAX_FILE_BYTES + 1)
-
-    with pytest.raises(PhotoError, match="too large: 1,600,000,001 bytes"):
-        read_bytes(tmp_path / "vast.tif")
-
-
 def test_headers_are_read_without_decoding() -> None:
     header = read_header(encoded(Image.new("RGB", (300, 200)), "PNG")[:-100])
     assert (header.pixels, header.decoded_pixels, header.long_side) == (60_000, 60_000, 300)
@@ -244,82 +200,6 @@ def test_headers_tell_what_reduced_decoding_takes(*, progressive: bool, least: i
 
     assert (header.pixels, header.decoded_pixels) == (480_000, 200 * 150)
     assert least < header.decoding_bytes < least + 500_000
-
-
-def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    (tmp_path / "empty.jpg").touch()
-
-    with pytest.raises(PhotoError, match="empty file"):
-        read_bytes(tmp_path / "empty.jpg")
-    with pytest.raises(PhotoError, match="no such file"):
-        read_bytes(tmp_path / "missing.jpg")
-    with pytest.raises(PhotoError, match="not a regular file"):
-        read_bytes(tmp_path)
-
-
-@pytest.mark.parametrize("image_format", ["png", "jpg", "webp"])
-def test_colour_profile_survives_encoding(image_format: str, upright: NDArray[np.uint8]) -> None:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-    content = encode(upright, image_format, icc_profile=profile)
-
-    assert decode_photo(content).icc_profile == profile
-
-
-def test_a_png_with_a_profile_has_the_same_pixels() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 4), np.uint8)
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-    with Image.open(BytesIO(encode(pixels, "png", icc_profile=profile))) as image:
-        assert np.array_equal(np.asarray(image), pixels)
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 500), (500, 1), (301, 203)])
-@pytest.mark.parametrize("kind", ["noise", "ramp", "edge"])
-def test_masks_read_back_exactly_and_are_packed(kind: str, size: tuple[int, int]) -> None:
-    y, x = np.mgrid[: size[0], : size[1]]
-    mask = {
-        "noise": np.random.default_rng(0).integers(0, 256, size),
-        "ramp": x * 255 // size[1],
-        "edge": np.clip((x - y / 2) * 40 - size[1] * 10, 0, 255),
-    }[kind].astype(np.uint8)
-
-    content = encode(mask, "png")
-
-    with Image.open(BytesIO(content)) as image:
-        assert image.mode == "L"
-        assert np.array_equal(np.asarray(image), mask)
-    if kind != "noise" and mask.size > 500:
-        assert len(content) < mask.size / 10
-
-
-@pytest.mark.parametrize("profile", [None, b""])
-def test_png_round_trip_is_exact(profile: bytes | None, upright: NDArray[np.uint8]) -> None:
-    assert np.array_equal(decode_photo(encode(upright, "png", icc_profile=profile)).pixels, upright)
-    assert np.array_equal(decode_mask(encode(upright[..., 0], "png")), upright[..., 0])
-
-
-def test_a_picture_beyond_the_limits_of_a_format_is_refused() -> None:
-    with pytest.raises(PhotoError, match="do not fit into webp"):
-        encode(np.zeros((1, 17_000, 3), np.uint8), "webp")
-
-
-def test_resize_and_fitted_size_agree(upright: NDArray[np.uint8]) -> None:
-    assert fitted_size(height=6, width=9, long_side=3) == (2, 3)
-    assert fitted_size(height=10_000, width=1, long_side=64) == (64, 1)
-    assert resize(upright, height=2, width=3).shape == (2, 3, 3)
-    assert resize(upright, height=6, width=9) is upright
-
-
-def test_a_failed_write_leaves_neither_file_nor_leftover(tmp_path: Path) -> None:
-    (tmp_path / "taken").mkdir()
-
-    with pytest.raises(OSError, match=r"taken'$"):
-        write_atomically(tmp_path / "taken", b"content")
-    with pytest.raises(FileNotFoundError, match=r"file'$"):
-        write_atomically(tmp_path / "nowhere/file", b"content")
-
-    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from measured_commands import measure
 from PIL import Image
 from segment_results import ledger
 
+from pipelines.encoding import encode
 from pipelines.errors import ConfigError
-from pipelines.images import encode
 from pipelines.memory_amounts import MEBIBYTE, format_memory, parse_memory
 from pipelines.peak_memory import process_peak
 from pipelines.segment import SegmentSummary

@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from pipelines import refinement
-from pipelines.images import resize
 from pipelines.inference import soft_mask, split_mask, to_alpha
 from pipelines.refinement import refined_mask
+from pipelines.sizes import resize
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]

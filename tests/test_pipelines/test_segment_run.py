@@ -1,9 +1,6 @@
 """What a run leaves behind, and what later and simultaneous runs make of it."""
 
 import json
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from processes import paused
 
 from pipelines.errors import BanetError, InputError, LockedError
 from pipelines.locks import exclusive
@@ -115,23 +113,14 @@ def test_a_folder_that_another_process_writes_to_is_refused(
         from pathlib import Path
         from pipelines.locks import exclusive
         with exclusive(Path({str(out / LOCK_FILE)!r}), place=Path("out")):
-            print("held", flush=True)
-            sys.stdin.read()
+            print("waiting", flush=True)
+            sys.stdin.readline()
     """
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        cwd=Path(__file__).parents[2],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
+    with paused(script):
         with pytest.raises(LockedError, match="photos-segmented"):
             run(photos)
         assert run(photos, dry_run=True).pending == 5
         assert [path.name for path in out.iterdir()] == [LOCK_FILE]
-        process.communicate()
 
     assert run(photos).ok == 5
 

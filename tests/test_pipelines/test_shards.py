@@ -4,12 +4,12 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from processes import paused
 from segment_results import counts, ledger
 
 from pipelines.errors import ConfigError, InputError, LockedError
@@ -167,25 +167,15 @@ def running_shard(folder: Path, out: Path, weights: str, shard: str) -> Iterator
             def advance(self, steps=1, status=""):
                 if not self.waited:
                     self.waited = True
-                    print("running", flush=True)
+                    print("waiting", flush=True)
                     sys.stdin.readline()
 
         segment(SegmentOptions(inputs=(Path({str(folder)!r}),), out=Path({str(out)!r}), workers=0,
                                shard={shard!r}, weights={weights!r}, precision="fp32"),
                 progress=Waiting())
     """
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        cwd=Path(__file__).parents[2],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "running\n"
+    with paused(script):
         yield
-        process.communicate("\n")
-    assert process.returncode == 0
 
 
 def test_shards_run_beside_each_other_and_nothing_else_does(

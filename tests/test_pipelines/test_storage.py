@@ -14,11 +14,11 @@ from segment_results import counts, outputs
 
 from pipelines import object_log
 from pipelines.errors import ConfigError
-from pipelines.images import read_bytes, write_atomically
 from pipelines.locks import exclusive, is_held
 from pipelines.object_log import ObjectLog, read_log, remove_parts
 from pipelines.segment import SegmentSummary
 from pipelines.storage import RemotePath, locate, path_within, status_of
+from pipelines.whole_files import read_bytes, write_atomically
 
 
 class DiskFileSystem(LocalFileSystem):

@@ -103,7 +103,8 @@ class _PhotoWorker:
             fingerprint=self._settings.fingerprint,
         )
         try:
-            status = photo.status or _examine(self._settings.root / photo.source)
+            with self.clock("read"):
+                status = photo.status or _examine(self._settings.root / photo.source)
             row = replace(row, size=status.size, mtime_ns=status.mtime_ns, etag=status.etag)
             refuse_large_file(status.size)
             needed, is_done = status.size, False
@@ -114,7 +115,8 @@ class _PhotoWorker:
                         return replace(
                             photo.known, size=row.size, mtime_ns=row.mtime_ns, etag=row.etag
                         )
-                    header = read_header(content, reduced_to=self._least_side)
+                    with self.clock("decode"):
+                        header = read_header(content, reduced_to=self._least_side)
                     needed = len(content) + memory_of_photo(header, self._settings)
                     # Where there is not enough at once, the file is read again once there is.
                     is_done = self._memory.grow(share, needed)
@@ -165,7 +167,11 @@ class _PhotoWorker:
         with self.clock("decode"):
             photo = decode_photo(content, reduced_to=self._least_side)
         probability = self._probability(photo.pixels)
-        share = coverage(probability, threshold=settings.threshold)
+        with self.clock("mask"):
+            share, certainty = (
+                coverage(probability, threshold=settings.threshold),
+                confidence(probability),
+            )
         is_empty = share < EMPTY_BELOW
         mask = (
             np.zeros((photo.height, photo.width), np.uint8)
@@ -179,7 +185,7 @@ class _PhotoWorker:
             width=photo.width,
             height=photo.height,
             coverage=round(share, 6),
-            confidence=round(confidence(probability), 6),
+            confidence=round(certainty, 6),
             note=photo.note,
         )
         if settings.composite != "none" and not is_empty:
@@ -210,10 +216,11 @@ class _PhotoWorker:
         paths = [f"{COMPOSITES}/{stem}{extension}" for extension in RESULT_EXTENSIONS]
         if row.status == "failed":
             paths.append(f"{MASKS}/{stem}.png")
-        for path in paths:
-            # What is no folder holds no outdated files, and what cannot be deleted stays.
-            with suppress(OSError):
-                (self._settings.out / path).unlink()
+        with self.clock("write"):
+            for path in paths:
+                # What is no folder holds no outdated files, and what cannot be deleted stays.
+                with suppress(OSError):
+                    (self._settings.out / path).unlink()
 
     def _write(
         self,

@@ -1,5 +1,6 @@
 """A run of `banet segment` as it proceeds: hands out the work and records what comes back."""
 
+import gc
 import logging
 import time
 from collections import Counter, defaultdict, deque
@@ -30,8 +31,8 @@ from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary, U
 from pipelines.storage import is_remote, locate
 from pipelines.worker_process import probe_worker
 
-TASK_SECONDS = 0.5
-"""About how long the photos of a task take: long beside the few milliseconds that a task costs
+TASK_SECONDS = 1.0
+"""About how long the photos of a task take: long beside the ten milliseconds that a task costs
 itself, and so short that an interrupted run is soon at rest."""
 
 MOST_PHOTOS_PER_TASK = 16
@@ -220,6 +221,8 @@ class SegmentRun:
                 remember=self.options.watch,
                 check=self.folder.check_held,
             ) as ledger:
+                # What was loaded stays: the collector need not look through it again and again.
+                gc.freeze()
                 self.handed_out = time.perf_counter()
                 try:
                     yield pool, ledger

@@ -54,7 +54,7 @@ def palette(indices: np.ndarray, colours: list[int]) -> bytes:
 
 @pytest.mark.parametrize(
     ("colours", "convention"),
-    [([10, 20, 30, 200, 0, 0], "0/1"), ([0, 0, 0, 255, 255, 255], "0/255")],
+    [([10, 20, 30, 200, 0, 0], "palette 0/1"), ([0, 0, 0, 255, 255, 255], "0/255")],
     ids=["indices count", "black and white"],
 )
 def test_palette_pictures(colours: list[int], convention: str) -> None:
@@ -74,7 +74,7 @@ def test_alpha_is_the_mask_of_a_picture_of_one_colour(colour: int) -> None:
     rgba[..., 3] = HALF * 255
     for content in (png(rgba), png(rgba[..., [0, 3]])):
         mask, convention = read_mask(content, ".png")
-        assert convention == "0/255"
+        assert convention == "alpha 0/255"
         assert np.array_equal(mask, HALF * 255)
 
 

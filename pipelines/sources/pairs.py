@@ -28,13 +28,21 @@ MASK_SUFFIXES = ("_mask", "-mask", "_matte", "_alpha")
 
 
 class _Group(NamedTuple):
-    """Relative paths of photos and masks by what they have in common."""
+    """Relative paths of photos and masks by what they have in common.
+
+    Attributes:
+        prefix: Of the names of samples.
+        photo_folder: Where a photo would be, with a slash at its end.
+        mask_folder: The same of a mask.
+        mask_ending: What the name of a mask would have after that of its photo.
+    """
 
     prefix: str
     photos: dict[str, list[str]]
     masks: dict[str, list[str]]
     photo_folder: str
     mask_folder: str
+    mask_ending: str = ".png"
 
 
 def matches(files: SourceFiles) -> bool:
@@ -61,7 +69,7 @@ def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
         for group in _groups(files)
         for stem in sorted(group.photos.keys() | group.masks.keys())
         for photos in [group.photos.get(stem, [f"{group.photo_folder}{stem}"])]
-        for masks in [group.masks.get(stem, [f"{group.mask_folder}{stem}.png"])]
+        for masks in [group.masks.get(stem, [f"{group.mask_folder}{stem}{group.mask_ending}"])]
         for photo in photos
         for name in [stem if photo is photos[0] else photo.removeprefix(group.photo_folder)]
     ]
@@ -124,7 +132,7 @@ def _flat_group(files: SourceFiles) -> _Group:
     by_stem = _by_stem(files.pictures(), "")
     photos = {stem: found for stem, found in by_stem.items() if _unmasked(stem) is None}
     masks = {stem: found for stem, found in by_stem.items() if stem not in photos}
-    return _Group("", photos, _renamed(masks, None), "", "")
+    return _Group("", photos, _renamed(masks, None), "", "", f"{MASK_SUFFIXES[0]}.png")
 
 
 def _unmasked(stem: str) -> str | None:

@@ -51,8 +51,8 @@ class _File(NamedTuple):
 
 
 def matches(files: SourceFiles) -> bool:
-    """Tell whether there is a file with images and annotations, where such files lie."""
-    return any(_has_keys(files, name) for name in _candidates(files))
+    """Tell whether one was named, or there is one with such content where such files lie."""
+    return any(files.chosen or _has_keys(files, name) for name in _candidates(files))
 
 
 def discover(files: SourceFiles, classes: Classes) -> list[Sample]:

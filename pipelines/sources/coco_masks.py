@@ -1,5 +1,6 @@
 """Masks of COCO annotations: polygons, and run lengths as pycocotools knows them."""
 
+import re
 from array import array
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,6 +13,10 @@ from pipelines.images import OPAQUE, Pixels
 from pipelines.sources.mask_origin import Mask, sha256_of
 from pipelines.sources.shapes import DRAWN, POINTS, blank_mask, checked_points
 from pipelines.storage import Location
+
+_FINISHED = re.compile("[0-o]*[0-O]", re.ASCII)
+"""Packed run lengths: each character from `0` to `o` holds five bits, and from `P` on there are
+more to come."""
 
 
 class Polygons(NamedTuple):
@@ -123,33 +128,33 @@ def _decode(size: tuple[Any, ...], counts: "array[int] | str", mask: Pixels) -> 
             f"its run lengths are of {_times(size)} pixels, the image of {_times(mask.shape)}"
         )
     if isinstance(counts, str):
-        _require_whole(counts, mask)
-        return _decoded(size, counts)
-    if min(counts, default=0) < 0 or sum(counts) != mask.size:
+        return _unpack(counts, mask)
+    if min(counts, default=0) < 0:
+        raise PhotoError("one of its run lengths is negative")
+    if sum(counts) != mask.size:
         raise PhotoError(f"its run lengths add up to {sum(counts)}, not to {mask.size} pixels")
-    return coco_mask.decode(
-        coco_mask.frPyObjects({"size": list(size), "counts": counts.tolist()}, *size)
-    )
+    packed = {"size": list(mask.shape), "counts": counts.tolist()}
+    return coco_mask.decode(coco_mask.frPyObjects(packed, *mask.shape))
 
 
-def _require_whole(counts: str, mask: Pixels) -> None:
-    """Make sure that packed run lengths fill the mask.
+def _unpack(counts: str, mask: Pixels) -> Pixels:
+    """Decode packed run lengths.
 
-    pycocotools refuses those that are too long, but leaves what is missing of short ones as it was
-    in memory. Hence they must be too long for one pixel less.
+    pycocotools refuses those that are too long, but reads on behind an unfinished number, and
+    leaves what short ones miss as it was in memory. Hence they must be too long for a pixel less.
     """
+    if _FINISHED.fullmatch(counts) is None:
+        raise PhotoError("its packed run lengths are damaged")
+    packed = counts.encode()
     try:
-        _decoded((mask.size - 1, 1), counts)
-    except PhotoError:
-        return
-    raise PhotoError(f"its packed run lengths end before {mask.size} pixels")
-
-
-def _decoded(size: tuple[Any, ...], counts: str) -> Pixels:
-    try:
-        return coco_mask.decode({"size": list(size), "counts": counts.encode("ascii")})
+        unpacked = coco_mask.decode({"size": list(mask.shape), "counts": packed})
     except ValueError as error:
-        raise PhotoError(f"its packed run lengths are damaged ({error})") from error
+        raise PhotoError("its packed run lengths are damaged or too long") from error
+    try:
+        coco_mask.decode({"size": [mask.size - 1, 1], "counts": packed})
+    except ValueError:
+        return unpacked
+    raise PhotoError(f"its packed run lengths end before {mask.size} pixels")
 
 
 def _times(size: tuple[Any, ...]) -> str:

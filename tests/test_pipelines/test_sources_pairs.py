@@ -91,7 +91,9 @@ def test_masks_of_one_photo_that_differ_in_their_ending_are_a_problem(tmp_path: 
     for name in ("a.png", "a_mask.png"):
         save(tmp_path / "masks" / name, MASK)
     _, samples = discover_samples(tmp_path)
-    assert [sample.problem for sample in samples] == ["several masks of one name: a.png, a_mask.png"]
+    assert [sample.problem for sample in samples] == [
+        "several masks of one name: a.png, a_mask.png"
+    ]
 
 
 def class_map(path: Path, *, colours: bool) -> np.ndarray:

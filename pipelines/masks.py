@@ -54,8 +54,11 @@ def read_mask(content: bytes, suffix: str, *, classes: Collection[int] = ()) -> 
         mask = np.isin(plane.values, list(classes)).astype(np.uint8) * OPAQUE
         convention = f"classes {', '.join(map(str, sorted(classes)))}"
     else:
-        mask, convention = _to_convention(plane.values)
-    return mask, convention if plane.carrier == "grey" else f"{plane.carrier} {convention}"
+        # Opacities may have any values; 0 and 1 alone are none.
+        is_opacity = plane.carrier == "alpha" and plane.values.astype(np.uint8).max() > 1
+        mask, convention = _to_convention(plane.values, is_opacity=is_opacity)
+    is_plain = plane.carrier == "grey" or convention == "nobody"
+    return mask, convention if is_plain else f"{plane.carrier} {convention}"
 
 
 def alpha_convention(alpha: Pixels) -> str:
@@ -78,7 +81,7 @@ def _matlab_mask(content: bytes) -> NDArray[np.generic]:
             raise PhotoError(f"mask of shape {shape} and type {mask.dtype}, expected a plane")
 
 
-def _to_convention(values: NDArray[np.generic]) -> tuple[Pixels, str]:
+def _to_convention(values: NDArray[np.generic], *, is_opacity: bool) -> tuple[Pixels, str]:
     present = np.unique(values)
     if not present.any():
         return np.zeros(values.shape, np.uint8), "nobody"
@@ -86,7 +89,7 @@ def _to_convention(values: NDArray[np.generic]) -> tuple[Pixels, str]:
         if np.isin(present, (0, top)).all():
             return (values == top).astype(np.uint8) * OPAQUE, f"0/{top}"
     grey = _as_grey(values)
-    if grey is not None and _is_soft(grey):
+    if grey is not None and (is_opacity or _is_soft(grey)):
         return grey, "soft"
     listed = ", ".join(str(value) for value in present[:LISTED_VALUES])
     more = ", ..." if len(present) > LISTED_VALUES else ""

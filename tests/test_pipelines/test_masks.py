@@ -78,6 +78,39 @@ def test_alpha_is_the_mask_of_a_picture_of_one_colour(colour: int) -> None:
         assert np.array_equal(mask, HALF * 255)
 
 
+def test_what_nothing_is_seen_of_may_have_any_colour() -> None:
+    soft = HALF * 255
+    soft[:, 9] = 90
+    silhouette = np.dstack([(HALF * 255)[..., None].repeat(3, axis=2), soft])
+    silhouette[:, 9, :3] = 255
+    mask, convention = read_mask(png(silhouette), ".png")
+    assert np.array_equal(mask, soft)
+    assert convention == "alpha soft"
+
+
+def test_colours_and_alpha_that_disagree_are_refused() -> None:
+    rgba = np.dstack([HALF * 255] * 3 + [255 - 255 * HALF.T])
+    with pytest.raises(PhotoError, match="its colours and its alpha channel show different masks"):
+        read_mask(png(rgba), ".png")
+
+
+def test_nothing_but_zeros_is_nobody_and_no_convention() -> None:
+    for content in (png(HALF * 0), png(HALF * 0, "1"), png(HALF * 0, "RGBA")):
+        mask, convention = read_mask(content, ".png")
+        assert convention == "nobody"
+        assert not mask.any()
+
+
+def test_numbers_of_classes_are_indices_even_of_black_and_white() -> None:
+    content = palette(HALF, [255, 255, 255, 0, 0, 0])
+    mask, convention = read_mask(content, ".png", classes=(1,))
+    assert convention == "palette classes 1"
+    assert np.array_equal(mask, HALF * 255)
+    mask, convention = read_mask(matlab(mask=HALF * 7), ".mat", classes=(7, 9))
+    assert convention == "classes 7, 9"
+    assert np.array_equal(mask, HALF * 255)
+
+
 @pytest.mark.parametrize(("top", "convention"), [(1, "0/1"), (255, "0/255"), (65535, "0/65535")])
 def test_sixteen_bits_keep_their_meaning(top: int, convention: str) -> None:
     mask, found = read_mask(png(HALF.astype(np.uint16) * top), ".png")
@@ -119,7 +152,11 @@ def test_noise_of_compression_is_no_class_number() -> None:
         (png(np.where(np.eye(20, dtype=bool), 255, HALF).astype(np.uint8)), ".png", r"0, 1, 255"),
         (png(np.where(np.eye(20, dtype=bool), 128, HALF * 255).astype(np.uint8)), ".png", "0, 128"),
         (png(np.arange(256, dtype=np.uint8).reshape(16, 16)), ".png", r"0, 1, 2, .*\.\.\. are"),
-        (png(HALF[..., None] * np.uint8([200, 0, 0])), ".png", "must be grey"),
+        (
+            png(HALF[..., None] * np.uint8([200, 0, 0])),
+            ".png",
+            "2 colours .#000000, #c80000.; save",
+        ),
         (matlab(other=HALF), ".mat", "without a variable 'mask'"),
         (matlab(mask=np.zeros((2, 2, 2))), ".mat", "expected a plane"),
         (b"not a matlab file", ".mat", "damaged MATLAB file"),

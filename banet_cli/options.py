@@ -21,7 +21,7 @@ from banet_cli.values import (
 
 LogFormat = Literal["text", "json"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-SourceFormat = Literal["auto", "pairs", "pfcn"]
+SourceFormat = Literal["auto", "pairs", "csv", "rgba", "pfcn", "supervisely", "coco"]
 Fit = Literal["letterbox", "stretch", "crop"]
 EvaluatedSplit = Literal["train", "val", "test", "all"]
 Composite = Literal["none", "transparent", "color", "image", "blur"]
@@ -118,11 +118,26 @@ Overwrite = Annotated[bool, typer.Option(help="Replace the file if there is one.
 
 # banet prepare
 Source = Annotated[
-    Path, typer.Argument(metavar="SOURCE", help="Folder that holds photos and their masks.")
+    Path,
+    typer.Argument(
+        metavar="SOURCE",
+        help="Folder that holds photos and their masks, or a CSV or COCO JSON file in it; "
+        "docs/datasets.md describes the layouts.",
+    ),
 ]
 Dataset = Annotated[Path, typer.Argument(metavar="DATASET.zarr", help="Dataset to write.")]
 SourceFormatOption = Annotated[
     SourceFormat, typer.Option(help="Layout of SOURCE; auto looks at its files.")
+]
+Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME|NUMBER",
+        help="Classes that are people in annotations, or the values that mean them in mask files; "
+        "those with a minus before them, as in person,-bag, are taken away again. May be repeated, "
+        "or hold several with commas.",
+        show_default="person; mask files are looked at",
+    ),
 ]
 FrameSize = Annotated[
     int, typer.Option(metavar="PIXELS", help="Side of the square frame of a sample.")

@@ -30,7 +30,7 @@ from rich.table import Table
 from models.metrics import BOUNDARY_RATIO, boundary_iou, count_overlap, portrait_iou
 from pipelines.encoding import encode
 from pipelines.engines import Engine, load_network, make_engine
-from pipelines.errors import BanetError, ConfigError
+from pipelines.errors import BanetError, ConfigError, MissingFileError
 from pipelines.evaluate import chosen_indices
 from pipelines.examine import load_pair
 from pipelines.images import OPAQUE, PERSON_FROM, Pixels
@@ -163,9 +163,10 @@ def _at_own_size(
     for sample in discover_samples(originals)[1]:
         if count == limit:
             return
-        if not sample.photo.is_file():
+        try:
+            pair = load_pair(sample)
+        except MissingFileError:
             continue
-        pair = load_pair(sample)
         if pair.sha256 in wanted:
             wanted.remove(pair.sha256)  # a copy of a photo does not count again
             count += 1

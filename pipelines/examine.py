@@ -4,18 +4,22 @@ Every listed pair is read, checked and hashed; then duplicates are marked and sp
 """
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pipelines.errors import PhotoError
+from pipelines.errors import MissingFileError, PhotoError
 from pipelines.images import PERSON_FROM, Pixels, decode_photo
 from pipelines.landmarks import LandmarkFile, read_landmarks
-from pipelines.masks import read_mask
 from pipelines.sources import Sample
 from pipelines.whole_files import read_bytes
 
 Status = Literal["stored", "duplicate", "missing", "failed"]
 Shares = tuple[float, float, float]
+
+_STRICTNESS = {None: 0, "train": 1, "val": 2, "test": 3}
+"""Of listed splits: of equal photos the one that is listed most strictly decides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +29,9 @@ class ReportRow:
     Attributes:
         reason: Why it is missing or failed, which sample it duplicates, or why it is stored
             without its landmarks.
-        convention: How its mask writes "person", see `masks.read_mask`.
-        mask_sha256: Of the mask's file, so that a changed mask is noticed.
+        mask: Where its mask comes from.
+        convention: How the mask writes "person", see `sources.Mask`.
+        mask_sha256: Of what the mask is made of, so that a changed mask is noticed.
         landmarks_sha256: Of the file with its landmarks, empty if there is none.
         faces: How many faces that file holds; None if there is none or it cannot be used.
         portrait_share: Share of the photo that the mask calls a person, in [0, 1].
@@ -75,24 +80,20 @@ def load_pair(sample: Sample) -> Pair:
     """Read photo and mask of a sample.
 
     Raises:
+        MissingFileError: One does not exist.
         PhotoError: One cannot be used, or they do not fit each other; the message names the file.
     """
-    try:
+    with _named("photo", sample.photo):
         content = read_bytes(sample.photo)
         photo = decode_photo(content).pixels
-    except PhotoError as error:
-        raise PhotoError(f"photo {sample.photo}: {error}") from error
-    try:
-        mask_content = read_bytes(sample.mask)
-        mask, convention = read_mask(mask_content, sample.mask.suffix)
+    with _named("mask", sample.mask):
+        mask, convention, mask_sha256 = sample.mask.read(content)
         photo, mask = _cut(photo, mask, sample)
-    except PhotoError as error:
-        raise PhotoError(f"mask {sample.mask}: {error}") from error
     return Pair(
         photo=photo,
         mask=mask,
         sha256=hashlib.sha256(content).hexdigest(),
-        mask_sha256=hashlib.sha256(mask_content).hexdigest(),
+        mask_sha256=mask_sha256,
         convention=convention,
         landmarks=read_landmarks(sample.landmarks),
     )
@@ -111,16 +112,20 @@ def settle(samples: list[Sample], examined: list[ReportRow], shares: Shares) -> 
     """Mark duplicates and choose splits.
 
     Equal photos share a split, whatever they are called and however they are cropped; if one of
-    them is listed for the test, that is it.
+    them is listed for the test, that is it, else if one is for validation. What is listed for
+    training stays there if the source lists photos for validation too.
 
     Args:
         samples: All of the source.
         examined: What `examine` found, in the same order.
         shares: Of train, val and test.
     """
+    has_own_val = any(sample.split == "val" for sample in samples)
+    final = {"val", "test", "train"} if has_own_val else {"test"}
     listed: dict[str, str | None] = {}
     for sample, row in zip(samples, examined, strict=True):
-        if sample.split == "test" or row.sha256 not in listed:
+        known = listed.setdefault(row.sha256, sample.split)
+        if _STRICTNESS[sample.split] > _STRICTNESS[known]:
             listed[row.sha256] = sample.split
     originals: dict[tuple[object, ...], ReportRow] = {}
     rows = []
@@ -128,7 +133,10 @@ def settle(samples: list[Sample], examined: list[ReportRow], shares: Shares) -> 
         if row.status != "stored":
             rows.append(row)
             continue
-        settled = replace(row, split=split_of(row.sha256, shares, listed[row.sha256]))
+        split = listed[row.sha256]
+        if split not in final:
+            split = split_of(row.sha256, shares, split)
+        settled = replace(row, split=split)
         original = originals.setdefault((row.sha256, row.crop), row)
         if original is not row:
             settled = replace(settled, status="duplicate", reason=f"same photo as {original.name}")
@@ -167,10 +175,9 @@ def _examine(sample: Sample) -> ReportRow:
     )
     try:
         _require_storable_name(sample)
-        for kind, path in (("photo", sample.photo), ("mask", sample.mask)):
-            if not path.exists():
-                return replace(row, reason=f"{kind} {path} does not exist")
         pair = load_pair(sample)
+    except MissingFileError as error:
+        return replace(row, reason=str(error))
     except PhotoError as error:
         return replace(row, status="failed", reason=str(error))
     except OSError as error:
@@ -189,6 +196,17 @@ def _examine(sample: Sample) -> ReportRow:
         convention=pair.convention,
         portrait_share=round(float((pair.mask >= PERSON_FROM).mean()), 6),
     )
+
+
+@contextmanager
+def _named(kind: str, place: object) -> Iterator[None]:
+    """Let errors say which file they are about."""
+    try:
+        yield
+    except MissingFileError as error:
+        raise MissingFileError(f"{kind} {place} does not exist") from error
+    except PhotoError as error:
+        raise PhotoError(f"{kind} {place}: {error}") from error
 
 
 def _require_storable_name(sample: Sample) -> None:

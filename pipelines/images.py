@@ -130,7 +130,7 @@ def decode_photo(content: bytes, *, reduced_to: int | None = None) -> Photo:
             hold 32-bit values, whose range nobody knows.
     """
     with pillow_errors(content):
-        image, height, width = _open_upright(content, reduced_to=reduced_to)
+        image, height, width = open_upright(content, reduced_to=reduced_to)
         pixels, icc_profile, colour_note = to_rgb(image)
     notes = [note for note in (note_on_parts(image), colour_note) if note is not None]
     return Photo(
@@ -142,43 +142,15 @@ def decode_photo(content: bytes, *, reduced_to: int | None = None) -> Photo:
     )
 
 
-def decode_mask(content: bytes) -> NDArray[np.unsignedinteger]:
-    """Decode the bytes of a mask file to one plane of values, upright and otherwise unchanged.
-
-    Of a picture with an alpha channel, alpha is the mask if the colours are all the same. Of a
-    palette picture it is the indices, unless the palette holds nothing but black and white.
-
-    Returns:
-        (H, W) uint8, or uint16 for 16-bit grey.
-
-    Raises:
-        PhotoError: The bytes are no image, or one whose colours carry more than a grey value.
-    """
-    with pillow_errors(content):
-        image, _, _ = _open_upright(content)
-        if image.mode.startswith("I;16"):
-            return np.asarray(image).astype(np.uint16)
-        if image.mode == "P" and not _is_black_and_white(image):
-            return np.asarray(image)
-        if image.mode in {"LA", "PA", "RGBA"}:
-            return _plane_of_transparent_mask(image.convert("RGBA"))
-        return _grey_plane(image.convert("RGB"))
-
-
-def _open(content: bytes) -> Image.Image:
-    """Open an image file and check its size before anything is decoded."""
-    image = open_image(content)
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise PhotoError(f"too large: {width} x {height} pixels, the limit is {MAX_PIXELS:,}")
-    return image
-
-
-def _open_upright(content: bytes, *, reduced_to: int | None = None) -> tuple[Image.Image, int, int]:
+def open_upright(content: bytes, *, reduced_to: int | None = None) -> tuple[Image.Image, int, int]:
     """Open, decode, and apply the orientation of EXIF.
 
     Returns:
         The image, and the upright height and width that it has when it is not reduced.
+
+    Raises:
+        PhotoError: It shows over `MAX_PIXELS`, or holds 32-bit values, whose range nobody knows.
+            Of damage Pillow speaks, see `decoders.pillow_errors`.
     """
     image = _open(content)
     whole = image.size
@@ -196,21 +168,10 @@ def _open_upright(content: bytes, *, reduced_to: int | None = None) -> tuple[Ima
     return image, height, width
 
 
-def _is_black_and_white(image: Image.Image) -> bool:
-    """Tell whether all colours of a palette picture that occur are pure black or pure white."""
-    colours = image.convert("RGB").getcolors(maxcolors=2)
-    return colours is not None and {colour for _, colour in colours} <= {(0,) * 3, (255,) * 3}
-
-
-def _plane_of_transparent_mask(image: Image.Image) -> Pixels:
-    rgb, alpha = image.convert("RGB"), np.asarray(image.getchannel("A"))
-    has_one_colour = all(low == high for low, high in rgb.getextrema())  # type: ignore[misc]
-    return alpha if has_one_colour and alpha.min() < alpha.max() else _grey_plane(rgb)
-
-
-def _grey_plane(image: Image.Image) -> Pixels:
-    red, green, blue = (np.asarray(image.getchannel(band)) for band in "RGB")
-    if not (np.array_equal(red, green) and np.array_equal(green, blue)):
-        colours = len(np.unique(np.asarray(image).reshape(-1, 3), axis=0))
-        raise PhotoError(f"a mask must be grey, this one has {colours} colours")
-    return red
+def _open(content: bytes) -> Image.Image:
+    """Open an image file and check its size before anything is decoded."""
+    image = open_image(content)
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise PhotoError(f"too large: {width} x {height} pixels, the limit is {MAX_PIXELS:,}")
+    return image

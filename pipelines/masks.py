@@ -1,5 +1,6 @@
 """Reading masks, whose conventions differ, to one: uint8, 0 background, 255 person."""
 
+from collections.abc import Collection
 from io import BytesIO
 
 import numpy as np
@@ -7,7 +8,8 @@ from numpy.typing import NDArray
 from scipy.io import loadmat
 
 from pipelines.errors import PhotoError
-from pipelines.images import Pixels, decode_mask
+from pipelines.images import Pixels
+from pipelines.mask_pictures import MaskPlane, decode_mask
 
 OPAQUE = 255
 
@@ -27,21 +29,42 @@ numbers of classes, as in maps of {0, 1, 255} where 255 means "ignore"."""
 LISTED_VALUES = 8
 
 
-def read_mask(content: bytes, suffix: str) -> tuple[Pixels, str]:
+def read_mask(content: bytes, suffix: str, *, classes: Collection[int] = ()) -> tuple[Pixels, str]:
     """Read the bytes of a mask file and recognise how it writes "person".
 
     Args:
         content: An image, or a MATLAB file with a variable `mask`.
         suffix: Of the file's name; `.mat` means MATLAB.
+        classes: Values that mean "person" where the mask holds numbers of classes; all others mean
+            that there is none. Without any, the convention is recognised.
 
     Returns:
-        The mask, (H, W) uint8, 0-255, and the convention: `0/1`, `0/255`, `0/65535` or `soft`.
+        The mask, (H, W) uint8, 0-255, and the convention: `0/1`, `0/255`, `0/65535`, `soft`,
+        `nobody` for nothing but 0, or `classes` with their numbers. Before it stands `alpha` or
+        `palette` if it was not grey values that were read, but these.
 
     Raises:
         PhotoError: The file cannot be read, or its values make no sense; they are named.
     """
-    is_matlab = suffix.lower() == ".mat"
-    return _to_convention(_matlab_mask(content) if is_matlab else decode_mask(content))
+    if suffix.lower() == ".mat":
+        plane = MaskPlane(_matlab_mask(content))
+    else:
+        plane = decode_mask(content, as_classes=bool(classes))
+    if classes:
+        mask = np.isin(plane.values, list(classes)).astype(np.uint8) * OPAQUE
+        convention = f"classes {', '.join(map(str, sorted(classes)))}"
+    else:
+        # Opacities may have any values; 0 and 1 alone are none.
+        is_opacity = plane.carrier == "alpha" and plane.values.astype(np.uint8).max() > 1
+        mask, convention = _to_convention(plane.values, is_opacity=is_opacity)
+    is_plain = plane.carrier == "grey" or convention == "nobody"
+    return mask, convention if is_plain else f"{plane.carrier} {convention}"
+
+
+def alpha_convention(alpha: Pixels) -> str:
+    """Return how an alpha channel writes "person": whatever its values, they are opacities."""
+    is_binary = np.isin(alpha, (0, OPAQUE)).all()
+    return "alpha 0/255" if is_binary else "alpha soft"
 
 
 def _matlab_mask(content: bytes) -> NDArray[np.generic]:
@@ -58,17 +81,22 @@ def _matlab_mask(content: bytes) -> NDArray[np.generic]:
             raise PhotoError(f"mask of shape {shape} and type {mask.dtype}, expected a plane")
 
 
-def _to_convention(values: NDArray[np.generic]) -> tuple[Pixels, str]:
+def _to_convention(values: NDArray[np.generic], *, is_opacity: bool) -> tuple[Pixels, str]:
     present = np.unique(values)
+    if not present.any():
+        return np.zeros(values.shape, np.uint8), "nobody"
     for top in (1, OPAQUE, np.iinfo(np.uint16).max):
         if np.isin(present, (0, top)).all():
             return (values == top).astype(np.uint8) * OPAQUE, f"0/{top}"
     grey = _as_grey(values)
-    if grey is not None and _is_soft(grey):
+    if grey is not None and (is_opacity or _is_soft(grey)):
         return grey, "soft"
     listed = ", ".join(str(value) for value in present[:LISTED_VALUES])
     more = ", ..." if len(present) > LISTED_VALUES else ""
-    raise PhotoError(f"mask values {listed}{more} are neither 0/1 nor 0/255 nor a soft mask")
+    raise PhotoError(
+        f"mask values {listed}{more} are neither 0/1 nor 0/255 nor a soft mask; if they are "
+        "numbers of classes, say which mean a person, for example --classes 15"
+    )
 
 
 def _as_grey(values: NDArray[np.generic]) -> Pixels | None:

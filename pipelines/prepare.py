@@ -63,7 +63,9 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
             "remove it"
         )
     # Absolute, because workers may run elsewhere.
-    source_format, samples = discover_samples(options.source.resolve(), options.format)
+    source_format, samples = discover_samples(
+        options.source.resolve(), options.format, options.classes
+    )
     reference = reference_face(options.source.resolve(), source_format)
     if options.crops is not None:
         samples = add_crops(samples, options.crops)
@@ -89,7 +91,8 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
                 for sample, row in zip(samples, rows, strict=True)
                 if row.status == "stored"
             ]
-            attributes = _attributes(options, summary, fingerprint)
+            licence = _licence_text(options.source, [sample for sample, _ in chosen])
+            attributes = _attributes(options, summary, fingerprint, licence)
             _write_store(chosen, options, attributes, reference, pool=pool, progress=progress)
         report = "".join(json.dumps(asdict(row)) + "\n" for row in rows)
         write_atomically(report_path(options.dataset), report.encode())
@@ -220,14 +223,14 @@ def _is_current(options: PrepareOptions, fingerprint: str) -> bool:
 
 
 def _attributes(
-    options: PrepareOptions, summary: PrepareSummary, fingerprint: str
+    options: PrepareOptions, summary: PrepareSummary, fingerprint: str, licence: str
 ) -> dict[str, object]:
     return {
         **options.stored_parameters(),
         "source": options.source.name,
         "format": summary.format,
         "counts": {"stored": summary.stored, **summary.splits, "faces": summary.faces},
-        "licence": _licence_text(options.source),
+        "licence": licence,
         "fingerprint": fingerprint,
     }
 
@@ -259,9 +262,10 @@ def _write_store(
     progress.finish()
 
 
-def _licence_text(source: Path) -> str:
-    """Return the licence that lies in the source folder, empty if there is none."""
-    for name in ("LICENSE", "LICENSE.txt", "LICENCE", "LICENCE.txt", "LICENSE.md"):
-        if (source / name).is_file():
-            return (source / name).read_text(encoding="utf-8", errors="replace")
-    return ""
+def _licence_text(source: Path, stored: list[Sample]) -> str:
+    """Return the licence that lies in the source folder, and those that its samples state."""
+    folder = source if source.is_dir() else source.parent
+    names = ("LICENSE", "LICENSE.txt", "LICENCE", "LICENCE.txt", "LICENSE.md")
+    path = next((folder / name for name in names if (folder / name).is_file()), None)
+    text = "" if path is None else path.read_text(encoding="utf-8", errors="replace")
+    return "\n\n".join(dict.fromkeys(filter(None, [text, *(each.licence for each in stored)])))

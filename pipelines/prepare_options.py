@@ -19,9 +19,10 @@ class PrepareOptions:
     """What to prepare and how; the options of the command of the same name.
 
     Attributes:
-        source: Folder of the source dataset.
+        source: Folder of the source dataset, or a CSV or JSON file in it.
         dataset: Path of the store to write.
         format: Layout of the source, or `auto`.
+        classes: Which classes are people, see `sources.discover_samples`.
         size: Side S of the stored frames in pixels.
         fit: How a photo is fitted into the frame.
         canonical_width: W of Eq. 1 in pixels at a frame of 512.
@@ -41,6 +42,7 @@ class PrepareOptions:
     source: Path
     dataset: Path
     format: str = "auto"
+    classes: tuple[str, ...] | None = None
     size: int = 512
     fit: Fit = "letterbox"
     canonical_width: float = 50.0
@@ -60,6 +62,7 @@ class PrepareOptions:
             f"--format {self.format}: use auto, {', '.join(FORMATS)}": (
                 self.format in {"auto", *FORMATS}
             ),
+            "--classes: a name is empty": all(name.strip("- ") for name in self.classes or ()),
             f"--size {self.size}: at least {MINIMUM_SIZE}": self.size >= MINIMUM_SIZE,
             f"--fit {self.fit}: use {', '.join(FITS)}": self.fit in FITS,
             f"--canonical-width {self.canonical_width:g}: must be positive": (
@@ -85,6 +88,8 @@ class PrepareOptions:
             "canonical_width": self.canonical_width,
             "canny": list(self.canny),
             "split_shares": list(self.split),
+            # Left out where it is not given, as in datasets from before there was such an option.
+            **({} if self.classes is None else {"classes": list(self.classes)}),
         }
 
 

@@ -14,8 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 from pipelines.compositing import put_before
 from pipelines.encoding import encode
 from pipelines.errors import BanetError, InputError, PhotoError
-from pipelines.images import Pixels, decode_mask, decode_photo
+from pipelines.images import Pixels, decode_photo
 from pipelines.ledger import LedgerRow
+from pipelines.mask_pictures import decode_mask
 from pipelines.photo_files import COMPOSITES, MASKS
 from pipelines.photo_shards import Shard
 from pipelines.photo_tree import PhotoTree
@@ -111,7 +112,7 @@ class Review:
         assert row.mask is not None
         try:
             photo = decode_photo(read_bytes(self.root / row.source), reduced_to=LONG_SIDE)
-            mask = decode_mask(read_bytes(self.out / row.mask)).astype(np.uint8)
+            mask = decode_mask(read_bytes(self.out / row.mask)).values.astype(np.uint8)
         except PhotoError:
             return None
         name = f"{self._prefix}-{rank:03}.jpg"

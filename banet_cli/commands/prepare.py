@@ -1,7 +1,7 @@
 """`banet prepare`."""
 
 from banet_cli import options
-from banet_cli.values import CannyThresholds, SplitFractions
+from banet_cli.values import CannyThresholds, SplitFractions, split_names
 
 
 def prepare(
@@ -9,6 +9,7 @@ def prepare(
     dataset: options.Dataset,
     *,
     format: options.SourceFormatOption = "auto",
+    classes: options.Classes = None,
     size: options.FrameSize = 512,
     fit: options.FitOption = "letterbox",
     canonical_width: options.CanonicalWidth = 50,
@@ -36,6 +37,7 @@ def prepare(
         source=source,
         dataset=dataset,
         format=format,
+        classes=None if classes is None else split_names(classes),
         size=size,
         fit=fit,
         canonical_width=canonical_width,

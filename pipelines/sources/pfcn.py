@@ -8,15 +8,20 @@ of the photos have vanished from the web, so that a list names more samples than
 """
 
 import logging
-from pathlib import Path
+from io import BytesIO
 
 import numpy as np
 from scipy.io import loadmat
 
 from pipelines.errors import InputError, MissingFileError, PhotoError
-from pipelines.images import Pixels, decode_mask
+from pipelines.images import Pixels
 from pipelines.landmarks import ReferenceFace, read_landmarks
+from pipelines.mask_pictures import decode_mask
+from pipelines.sources.classes import Classes, refuse_classes
+from pipelines.sources.files import SourceFiles
+from pipelines.sources.mask_origin import MaskFile
 from pipelines.sources.sample import Sample
+from pipelines.storage import Location
 from pipelines.whole_files import read_bytes
 
 LISTS = {"train": "trainlist", "test": "testlist"}
@@ -29,29 +34,30 @@ _REMEDY = "copy it again from where the dataset came, make it readable, or prepa
 logger = logging.getLogger(__name__)
 
 
-def matches(root: Path) -> bool:
-    """Tell whether `root` has the folders of the dataset."""
-    return (root / "images_data_crop").is_dir() and (root / "images_mask").is_dir()
+def matches(files: SourceFiles) -> bool:
+    """Tell whether there are the folders of the dataset."""
+    return not files.chosen and {"images_data_crop", "images_mask"} <= set(files.folders())
 
 
-def discover(root: Path) -> list[Sample]:
+def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
     """List what the two lists name, each in the order of its numbers.
 
     Raises:
+        ConfigError: Classes are chosen.
         InputError: There is no list, or one is damaged.
     """
-    lists = {split: root / f"{name}.mat" for split, name in LISTS.items()}
-    present = {split: path for split, path in lists.items() if path.is_file()}
+    refuse_classes(classes, "pfcn")
+    present = {split: name for split, name in LISTS.items() if f"{name}.mat" in files.names}
     if not present:
-        raise InputError(f"{root}: neither trainlist.mat nor testlist.mat is there")
+        raise InputError(f"{files.root}: neither trainlist.mat nor testlist.mat is there")
     return [
-        _sample(root, number, split)
-        for split, path in present.items()
-        for number in _numbers(path, LISTS[split])
+        _sample(files.root, number, split)
+        for split, name in present.items()
+        for number in _numbers(files.path(f"{name}.mat"), name)
     ]
 
 
-def reference_face(root: Path) -> ReferenceFace | None:
+def reference_face(root: Location) -> ReferenceFace | None:
     """Return the face that all others are aligned with, None if its landmarks are not there.
 
     Raises:
@@ -72,9 +78,9 @@ def reference_face(root: Path) -> ReferenceFace | None:
     return ReferenceFace(landmarks=found.points, mean_mask=_mean_mask(root / "meanmask.png"))
 
 
-def _mean_mask(path: Path) -> Pixels:
+def _mean_mask(path: Location) -> Pixels:
     try:
-        mean_mask = decode_mask(read_bytes(path))
+        mean_mask = decode_mask(read_bytes(path)).values
     except MissingFileError:
         logger.warning("%s is not there: the shape channel of all samples is zero", path)
         return np.zeros((1, 1), np.uint8)
@@ -85,21 +91,21 @@ def _mean_mask(path: Path) -> Pixels:
     return mean_mask.astype(np.uint8)
 
 
-def _numbers(path: Path, variable: str) -> list[int]:
+def _numbers(path: Location, variable: str) -> list[int]:
     try:
-        return sorted(np.ravel(loadmat(path)[variable]).astype(int).tolist())
+        return sorted(np.ravel(loadmat(BytesIO(read_bytes(path)))[variable]).astype(int).tolist())
     except Exception as error:  # damaged files raise nearly anything
         raise InputError(
             f"{path}: not a readable list of numbers {variable!r} ({error})"
         ) from error
 
 
-def _sample(root: Path, number: int, split: str) -> Sample:
+def _sample(root: Location, number: int, split: str) -> Sample:
     name = f"{number:05d}"
     return Sample(
         name=name,
         photo=root / "images_data_crop" / f"{name}.jpg",
-        mask=root / "images_mask" / f"{name}_mask.mat",
+        mask=MaskFile(root / "images_mask" / f"{name}_mask.mat"),
         landmarks=root / "images_tracker" / f"{name}.mat",
         split=split,
     )

@@ -8,7 +8,8 @@ from PIL import Image
 
 from pipelines.encoding import encode
 from pipelines.errors import PhotoError
-from pipelines.images import decode_mask, decode_photo
+from pipelines.images import decode_photo
+from pipelines.mask_pictures import decode_mask
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_masks_read_back_exactly_and_are_packed(kind: str, size: tuple[int, int]
 @pytest.mark.parametrize("profile", [None, b""])
 def test_png_round_trip_is_exact(profile: bytes | None, upright: NDArray[np.uint8]) -> None:
     assert np.array_equal(decode_photo(encode(upright, "png", icc_profile=profile)).pixels, upright)
-    assert np.array_equal(decode_mask(encode(upright[..., 0], "png")), upright[..., 0])
+    assert np.array_equal(decode_mask(encode(upright[..., 0], "png")).values, upright[..., 0])
 
 
 def test_a_picture_beyond_the_limits_of_a_format_is_refused() -> None:

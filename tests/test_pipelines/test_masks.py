@@ -54,7 +54,7 @@ def palette(indices: np.ndarray, colours: list[int]) -> bytes:
 
 @pytest.mark.parametrize(
     ("colours", "convention"),
-    [([10, 20, 30, 200, 0, 0], "0/1"), ([0, 0, 0, 255, 255, 255], "0/255")],
+    [([10, 20, 30, 200, 0, 0], "palette 0/1"), ([0, 0, 0, 255, 255, 255], "0/255")],
     ids=["indices count", "black and white"],
 )
 def test_palette_pictures(colours: list[int], convention: str) -> None:
@@ -74,8 +74,41 @@ def test_alpha_is_the_mask_of_a_picture_of_one_colour(colour: int) -> None:
     rgba[..., 3] = HALF * 255
     for content in (png(rgba), png(rgba[..., [0, 3]])):
         mask, convention = read_mask(content, ".png")
-        assert convention == "0/255"
+        assert convention == "alpha 0/255"
         assert np.array_equal(mask, HALF * 255)
+
+
+def test_what_nothing_is_seen_of_may_have_any_colour() -> None:
+    soft = HALF * 255
+    soft[:, 9] = 90
+    silhouette = np.dstack([(HALF * 255)[..., None].repeat(3, axis=2), soft])
+    silhouette[:, 9, :3] = 255
+    mask, convention = read_mask(png(silhouette), ".png")
+    assert np.array_equal(mask, soft)
+    assert convention == "alpha soft"
+
+
+def test_colours_and_alpha_that_disagree_are_refused() -> None:
+    rgba = np.dstack([HALF * 255] * 3 + [255 - 255 * HALF.T])
+    with pytest.raises(PhotoError, match="its colours and its alpha channel show different masks"):
+        read_mask(png(rgba), ".png")
+
+
+def test_nothing_but_zeros_is_nobody_and_no_convention() -> None:
+    for content in (png(HALF * 0), png(HALF * 0, "1"), png(HALF * 0, "RGBA")):
+        mask, convention = read_mask(content, ".png")
+        assert convention == "nobody"
+        assert not mask.any()
+
+
+def test_numbers_of_classes_are_indices_even_of_black_and_white() -> None:
+    content = palette(HALF, [255, 255, 255, 0, 0, 0])
+    mask, convention = read_mask(content, ".png", classes=(1,))
+    assert convention == "palette classes 1"
+    assert np.array_equal(mask, HALF * 255)
+    mask, convention = read_mask(matlab(mask=HALF * 7), ".mat", classes=(7, 9))
+    assert convention == "classes 7, 9"
+    assert np.array_equal(mask, HALF * 255)
 
 
 @pytest.mark.parametrize(("top", "convention"), [(1, "0/1"), (255, "0/255"), (65535, "0/65535")])
@@ -119,7 +152,11 @@ def test_noise_of_compression_is_no_class_number() -> None:
         (png(np.where(np.eye(20, dtype=bool), 255, HALF).astype(np.uint8)), ".png", r"0, 1, 255"),
         (png(np.where(np.eye(20, dtype=bool), 128, HALF * 255).astype(np.uint8)), ".png", "0, 128"),
         (png(np.arange(256, dtype=np.uint8).reshape(16, 16)), ".png", r"0, 1, 2, .*\.\.\. are"),
-        (png(HALF[..., None] * np.uint8([200, 0, 0])), ".png", "must be grey"),
+        (
+            png(HALF[..., None] * np.uint8([200, 0, 0])),
+            ".png",
+            "2 colours .#000000, #c80000.; save",
+        ),
         (matlab(other=HALF), ".mat", "without a variable 'mask'"),
         (matlab(mask=np.zeros((2, 2, 2))), ".mat", "expected a plane"),
         (b"not a matlab file", ".mat", "damaged MATLAB file"),

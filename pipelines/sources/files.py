@@ -1,0 +1,108 @@
+"""The files of a source dataset, listed once, and what their names say."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pipelines.errors import InputError
+from pipelines.folder_walk import walk
+from pipelines.images import is_photo_path
+from pipelines.storage import Location, RemotePath
+
+_SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+
+_TABLES = (".csv", ".json")
+"""Files that may be named instead of the folder that they lie in."""
+
+
+@dataclass(frozen=True)
+class SourceFiles:
+    """The files below the folder of a dataset; hidden ones are left out.
+
+    Attributes:
+        root: The folder.
+        names: Relative paths with forward slashes, sorted.
+        chosen: The one file that was named instead of the folder; else empty.
+    """
+
+    root: Location
+    names: tuple[str, ...]
+    chosen: str = ""
+
+    def path(self, name: str) -> Location:
+        """Return where a file is, or would be."""
+        return self.root / name
+
+    def pictures(self, folder: str = "") -> list[str]:
+        """Return the names of files below a folder that look like those of photos."""
+        prefix = f"{folder}/" if folder else ""
+        below = (name for name in self.names if name.startswith(prefix))
+        return [name for name in below if is_photo_path(Path(name))]
+
+    def folders(self, base: str = "") -> list[str]:
+        """Return the relative paths of the folders that lie directly in a folder and hold files."""
+        prefix = f"{base}/" if base else ""
+        below = (name.removeprefix(prefix) for name in self.names if name.startswith(prefix))
+        return sorted({f"{prefix}{name.partition('/')[0]}" for name in below if "/" in name})
+
+
+def list_files(source: Location) -> SourceFiles:
+    """List a dataset: the folder that a user names, or the one of a table of its files.
+
+    Raises:
+        InputError: There is none, it is another kind of file, or it cannot be read.
+    """
+    try:
+        kind = source.kind() if isinstance(source, RemotePath) else _kind(source)
+        if kind is None:
+            raise InputError(f"{source}: no such folder; name the folder that holds the dataset")
+        if kind == "directory":
+            return SourceFiles(source, _names(source))
+        if PurePosixPath(source.name).suffix.lower() not in _TABLES:
+            raise InputError(
+                f"{source}: a file; name the folder that holds the dataset, or a .csv or .json file"
+            )
+        root = source.parent
+        if root.name == "annotations":  # as COCO has it, beside the photos
+            root = root.parent
+            return SourceFiles(root, _names(root), chosen=f"annotations/{source.name}")
+        return SourceFiles(root, _names(root), chosen=source.name)
+    except OSError as error:
+        raise InputError(f"{source}: cannot be read ({error.strerror})") from error
+
+
+def without_suffix(name: str) -> str:
+    """Return a relative path without its extension."""
+    return PurePosixPath(name).with_suffix("").as_posix()
+
+
+def split_named(name: str) -> str | None:
+    """Return the split that a folder or a list is named after, `val` for `valid` or `val2017`."""
+    return _SPLITS.get(re.sub(r"\d+$", "", name.lower()))
+
+
+def _kind(path: Path) -> str | None:
+    if path.is_dir():
+        return "directory"
+    return "file" if path.exists() else None
+
+
+def _names(root: Location) -> tuple[str, ...]:
+    found = (name for name, _ in root.files()) if isinstance(root, RemotePath) else _walked(root)
+    return tuple(sorted(name for name in found if not _is_hidden(name)))
+
+
+def _walked(root: Path) -> Iterable[str]:
+    for parent, names in walk(root):
+        folder = parent.relative_to(root).as_posix()
+        prefix = "" if folder == "." else f"{folder}/"
+        yield from (f"{prefix}{name}" for name in names)
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))

@@ -14,7 +14,8 @@ from pipelines.inference import MINIMUM_SIZE
 from pipelines.photo_shards import Shard
 from pipelines.photo_tasks import Composite, MaskKind, Stage
 from pipelines.runtimes import Runtime, runtime_mistakes, runtime_of
-from pipelines.storage import Location, is_url
+from pipelines.storage import Location
+from pipelines.urls import is_url
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,7 @@ def process_memory(settings: TaskSettings) -> ProcessMemory:
 @lru_cache(maxsize=1)
 def _process_memory(settings: TaskSettings) -> ProcessMemory:
     if settings.max_memory is None:
-        return ProcessMemory(Budget(available_memory() // 2 // settings.processes))
+        return ProcessMemory(Budget(available_memory(processes=settings.processes) // 2))
     engine = open_engine(settings)
     if settings.background is not None:
         load_background(*settings.background)

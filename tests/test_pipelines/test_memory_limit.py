@@ -1,9 +1,11 @@
 """`--max-memory` on real processes, whose peak the system tells."""
 
 import json
+import os
 import re
 import struct
 import sys
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from distributed import LocalCluster
 from measured_commands import measure
 from PIL import Image
 from segment_results import ledger
@@ -20,7 +23,11 @@ from segment_results import ledger
 from pipelines.encoding import encode
 from pipelines.errors import ConfigError
 from pipelines.memory_amounts import MEBIBYTE, format_memory, parse_memory
+from pipelines.parallel import available_memory, open_pool
 from pipelines.peak_memory import process_peak
+from pipelines.photo_tasks import TaskSettings
+from pipelines.photo_worker import process_memory
+from pipelines.progress import SilentProgress
 from pipelines.segment import SegmentSummary
 
 Run = Callable[..., SegmentSummary]
@@ -124,6 +131,37 @@ def test_the_least_that_an_error_names_is_enough(run: Run, photos: Path) -> None
 def test_results_do_not_depend_on_the_limit(run: Run, photos: Path) -> None:
     assert run(photos).ok == 5
     assert run(photos, max_memory=8 * 1024 * MEBIBYTE).skipped == 5
+
+
+def budget_of(settings: TaskSettings) -> tuple[int, int]:
+    time.sleep(0.2)  # so that no process does all of it
+    return os.getpid(), process_memory(settings)._budget.total
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [0, "1GB"])
+def test_workers_on_one_machine_share_its_memory(run: Run, photos: Path, limit: int | str) -> None:
+    class Looking(SilentProgress):
+        settings: TaskSettings
+
+        def start(self, _stage: str, _steps: int, figures: Any) -> None:
+            self.settings = figures.__self__.settings
+
+    progress = Looking()
+    with LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        memory_limit=limit,
+        dashboard_address=":0",
+    ) as cluster:
+        scheduler = cluster.scheduler_address
+        assert run(photos, scheduler=scheduler, progress=progress).ok == 5
+        with open_pool(scheduler=scheduler) as pool:
+            budgets = dict(pool.map(budget_of, [progress.settings] * 8))
+
+    expected = 5 * 10**8 if limit else available_memory() // 4
+    assert list(budgets.values()) == [expected, expected]
 
 
 @pytest.mark.parametrize("side", [14_000, 60_000])

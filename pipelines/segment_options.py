@@ -157,11 +157,6 @@ class SegmentOptions:
                 f"--batch-size {self.batch_size}: {self.weights} is computed photo by photo; leave "
                 "it out"
             )
-        if self.max_memory is not None and self.batch_size not in {None, 1}:
-            mistakes.append(
-                f"--max-memory: what batches take is not known beforehand; leave --batch-size "
-                f"{self.batch_size} or --max-memory out"
-            )
         if self.watch and any(map(is_url, self.inputs)):
             mistakes.append(
                 "--watch: looks at folders of this machine only; for URLs repeat the command "

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.budget import Budget
 from pipelines.devices import precision_name
-from pipelines.engines import Engine, engine_once
+from pipelines.engines import Engine, compute_for, engine_once
 from pipelines.errors import InputError, PhotoError
 from pipelines.images import Pixels, decode_photo
 from pipelines.inference import limit_threads
@@ -62,12 +62,15 @@ def _process_memory(settings: TaskSettings) -> ProcessMemory:
         load_background(*settings.background)
     blank = np.zeros((settings.size, settings.size, 3), np.uint8)
 
-    def compute() -> None:
+    threads = worker_threads()
+
+    def compute(thread: int) -> None:
         if settings.threads is not None:
             limit_threads(settings.threads)
-        engine(blank)
+        # Where threads share a batch, it is one of them that computes it.
+        compute_for(engine, blank, callers=threads if thread == 0 else 1)
 
-    return ProcessMemory.limited(settings.max_memory, threads=worker_threads(), work=compute)
+    return ProcessMemory.limited(settings.max_memory, threads=threads, work=compute)
 
 
 def probe_worker(settings: TaskSettings) -> tuple[str, str]:

@@ -57,8 +57,9 @@ def write_person(path: Path, *, width: int, height: int) -> Path:
 
 
 @needs_linux
+@pytest.mark.parametrize("batch", [(), ("--batch-size", "2")], ids=str)
 def test_large_photos_keep_the_limit_or_are_refused(
-    tmp_path: Path, weights_file: str, write_photo: WritePhoto
+    tmp_path: Path, weights_file: str, write_photo: WritePhoto, batch: tuple[str, ...]
 ) -> None:
     photos, out, limit = tmp_path / "photos", tmp_path / "out", "900M"
     large = write_photo(photos / "b-large.bmp", width=8000, height=4000)  # 32 megapixels
@@ -66,7 +67,7 @@ def test_large_photos_keep_the_limit_or_are_refused(
     (photos / "c-vast.png").write_bytes(encode(vast, "png"))
     for number in range(6):
         write_photo(photos / f"{'ad'[number % 2]}-{number}.jpg", width=800, height=600, seed=number)
-    options = ("--max-memory", limit, "--weights", weights_file, "--composite", "none")
+    options = ("--max-memory", limit, "--weights", weights_file, "--composite", "none", *batch)
 
     run = segment_in_a_process(photos, out, *options)
 

@@ -181,6 +181,28 @@ def test_memory_is_that_of_this_machine_or_less() -> None:
     assert 10**8 < available_memory() <= psutil.virtual_memory().total
 
 
+def memory_as_one_of(processes: int) -> int:
+    return available_memory(processes=processes)
+
+
+def test_memory_of_a_worker_is_no_more_than_its_limit() -> None:
+    with (
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit="300MB",
+            dashboard_address=None,
+        ) as cluster,
+        open_pool(scheduler=cluster.scheduler_address) as pool,
+    ):
+        most = available_memory()
+        assert sorted(pool.map(memory_as_one_of, [1, most // 10**8])) == [
+            most // (most // 10**8),
+            300 * 10**6,
+        ]
+
+
 @pytest.mark.parametrize(
     ("lack", "message"),
     [

@@ -61,7 +61,6 @@ def _process_memory(settings: TaskSettings) -> ProcessMemory:
     if settings.background is not None:
         load_background(*settings.background)
     blank = np.zeros((settings.size, settings.size, 3), np.uint8)
-
     threads = worker_threads()
 
     def compute(thread: int) -> None:

@@ -26,9 +26,9 @@ from pipelines.memory_amounts import MEBIBYTE, format_memory, parse_memory
 from pipelines.parallel import available_memory, open_pool
 from pipelines.peak_memory import process_peak
 from pipelines.photo_tasks import TaskSettings
-from pipelines.photo_worker import process_memory
 from pipelines.progress import SilentProgress
 from pipelines.segment import SegmentSummary
+from pipelines.worker_process import process_memory
 
 Run = Callable[..., SegmentSummary]
 WritePhoto = Callable[..., Path]

@@ -97,6 +97,22 @@ class BatchingSegmenter:
         assert request.answer is not None
         return require_finite(request.answer)
 
+    def fill(self, pixels: Pixels, *, callers: int) -> None:
+        """Compute a photo in the largest batch that so many callers can make of theirs.
+
+        Raises:
+            Exception: As for a call.
+        """
+        view = self._segmenter.view(pixels)
+        batch = [_Request(view) for _ in range(min(callers, self._largest))]
+        with self._changed:
+            self._changed.wait_for(lambda: self._at_once < self._most_at_once)
+            self._at_once += 1
+        self._compute(batch)
+        for request in batch:
+            if request.error is not None:
+                raise request.error
+
     def _next_batch(self, own: _Request) -> list[_Request]:
         """Wait until there is a batch to compute for this thread, or its own photo is done.
 

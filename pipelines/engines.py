@@ -131,6 +131,18 @@ def engine_once(
         )
 
 
+def compute_for(engine: Engine, pixels: Pixels, *, callers: int) -> None:
+    """Compute a photo with as much memory as so many threads can make an engine take in one pass.
+
+    Raises:
+        Exception: As a call of the engine.
+    """
+    if isinstance(engine, BatchingSegmenter):
+        engine.fill(pixels, callers=callers)
+    else:
+        engine(pixels)
+
+
 def photos_per_pass(device: torch.device) -> int:
     """Return how many photos a forward pass had best take at most, if the memory suffices.
 

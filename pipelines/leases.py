@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from random import uniform
+from time import monotonic, sleep
 from uuid import uuid4
 
 import psutil
@@ -28,7 +30,11 @@ LEASE_SECONDS = 120.0
 RENEWAL_SECONDS = 20.0
 
 POLL_SECONDS = 2.0
-"""Between two tries where a run waits for another one to let go."""
+"""Between two tries, at first, where a run waits for another one to let go."""
+
+POLL_SHARE = 0.25
+"""Of the time that it has waited, after which it tries again: were it always the same time, runs
+that begin together would cost requests by the square of their number."""
 
 SETTLING_SECONDS = 1.0
 """How long two runs that took a lease at once need to see which of them has it."""
@@ -83,11 +89,14 @@ def leased(file: RemotePath, *, place: str, wait: float = 0) -> Iterator[Callabl
         OSError: The store cannot be read or written.
     """
     lease = _Lease(file, place)
-    deadline = time.monotonic() + wait
+    started = monotonic()
     while not lease.take():
-        if time.monotonic() >= deadline:
+        waited = monotonic() - started
+        if waited >= wait:
             raise LockedError(lease.refusal())
-        time.sleep(POLL_SECONDS)
+        pause = max(POLL_SECONDS, POLL_SHARE * waited)
+        # At random, since of runs that try at the same moment all but one try in vain.
+        sleep(min(pause * uniform(0.5, 1.0), wait - waited))  # noqa: S311 # no secret
     lease.start()
     try:
         yield lease.check
@@ -135,7 +144,7 @@ class _Lease:
                 return self.take()
             # Not if somebody else took it over in the meantime.
             taken = _read(self._file) == holder and self._write(status.etag)
-            time.sleep(SETTLING_SECONDS)
+            sleep(SETTLING_SECONDS)
         else:
             taken = False
         if taken:

@@ -219,12 +219,15 @@ class Ledger:
         stale = [row for row in rows if row.status != "failed"]
         self.append(replace(row, status="failed", error=BEGUN_ERROR) for row in stale)
         self._begun.update((row.source, row) for row in stale)
-        if stale:
-            self._check()
-            try:
+        if not stale:
+            return
+        try:
+            if isinstance(self._log, ObjectLog):
+                self._log.write_now(before_each_try=self._check)
+            else:
                 self._log.sync()
-            except OSError as error:
-                raise self._unwritable(error) from error
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def give_back(self, sources: Iterable[str]) -> None:
         """Let the rows that `begin` took back hold again: their results were not replaced."""

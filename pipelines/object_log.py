@@ -6,8 +6,9 @@ the parts hold is newer than the file, and newer the higher their number is.
 
 import logging
 import re
+from collections.abc import Callable
 from operator import itemgetter
-from time import monotonic
+from time import monotonic, sleep
 
 from pipelines.storage import RemotePath
 
@@ -16,6 +17,9 @@ SECONDS_BETWEEN_PARTS = 30.0
 
 PATIENCE_SECONDS = 600.0
 """How long the store may refuse the parts until the run ends."""
+
+SECONDS_BETWEEN_TRIES = 10.0
+"""Between two tries of what a run cannot go on without."""
 
 _NUMBER = re.compile(r"\.(\d{6,})", re.ASCII)
 
@@ -59,7 +63,8 @@ class ObjectLog:
         self._path = path
         self._waiting: list[bytes] = []
         self._number = 1
-        self._written = self._tried = monotonic()
+        self._tried = monotonic()
+        self._refused_since: float | None = None
 
     def write(self, line: bytes) -> None:
         """Take a line, and write a part if the last one was written a while ago.
@@ -76,16 +81,22 @@ class ObjectLog:
         Raises:
             OSError: No part could be written for a long time.
         """
-        now = monotonic()
-        if now - self._tried < SECONDS_BETWEEN_PARTS:
-            return
-        self._tried = now
-        try:
-            self.sync()
-        except OSError as error:
-            if now - self._written > PATIENCE_SECONDS:
-                raise
-            logger.warning("%s: %s; it is tried again", error.filename, error.strerror)
+        if monotonic() - self._tried >= SECONDS_BETWEEN_PARTS:
+            self._is_written()
+
+    def write_now(self, *, before_each_try: Callable[[], None]) -> None:
+        """Write what is waiting; where the store refuses that, wait until it no longer does.
+
+        Args:
+            before_each_try: Raises what is to end the waiting.
+
+        Raises:
+            OSError: No part could be written for a long time.
+        """
+        before_each_try()
+        while not self._is_written():
+            sleep(SECONDS_BETWEEN_TRIES)
+            before_each_try()
 
     def sync(self) -> None:
         """Write what is waiting.
@@ -93,12 +104,31 @@ class ObjectLog:
         Raises:
             OSError: It cannot be written; it waits on.
         """
+        self._tried = monotonic()
         if self._waiting:
             part = self._path.with_name(f"{self._path.name}.{self._number:06}")
             part.write_bytes(b"".join(self._waiting))
             self._number += 1
             self._waiting.clear()
-        self._written = self._tried = monotonic()
+        self._refused_since = None
+
+    def _is_written(self) -> bool:
+        """Try to write what is waiting, and tell whether that went well.
+
+        Raises:
+            OSError: It has not for a long time.
+        """
+        now = monotonic()
+        try:
+            self.sync()
+        except OSError as error:
+            if self._refused_since is None:
+                self._refused_since = now
+            if now - self._refused_since > PATIENCE_SECONDS:
+                raise
+            logger.warning("%s: %s; it is tried again", error.filename, error.strerror)
+            return False
+        return True
 
     def close(self) -> None:
         """Forget what is waiting, which the file is about to hold."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from pipelines.errors import BanetError, InputError, LockedError
 from pipelines.ledger import LEDGER_NAME, LedgerRow, read_ledger, remove_ledger, write_ledger
+from pipelines.listings import newest_first
 from pipelines.locks import exclusive, is_held
 from pipelines.photo_files import MASKS, remove_leftovers
 from pipelines.photo_shards import Shard
@@ -32,9 +33,9 @@ from pipelines.whole_files import write_atomically
 LOCK_FILE = ".lock"
 SHARDS_LOCK_FILE = f"{LOCK_FILE}.shards"
 
-BEGIN_SECONDS = 600.0
-"""How long a shard waits for others to begin. It takes them moments, unless one of them takes up
-the ledgers of millions of photos."""
+BEGIN_SECONDS = 3600.0
+"""How long a shard waits for others to begin. It takes them moments, behind URLs a second or two,
+unless one of them takes up the ledgers of millions of photos."""
 
 
 @dataclass(kw_only=True)
@@ -81,10 +82,20 @@ class OutputFolder:
     def refuse_other_root(self, root: Location) -> None:
         """Make sure that the folder does not hold the results of another folder than `root`.
 
+        Each run has made sure of it before it wrote its run file, so that the newest one speaks for
+        all: as many shards as there are would else read each other's.
+
         Raises:
             InputError: It does.
         """
-        refuse_other_root(self._earlier_runs(), root=root, out=self.path)
+        newest_ns = None
+        for path, written_ns in self._run_files():
+            if newest_ns is not None and written_ns != newest_ns:
+                return
+            run = read_run_file(path)
+            if run is not None and run.root is not None:
+                refuse_other_root(run.root, root=root, out=self.path)
+                newest_ns = written_ns
 
     def was_interrupted(self) -> bool:
         """Tell whether a run of all photos, or of this shard, did not come to its end."""
@@ -151,7 +162,9 @@ class OutputFolder:
         with ExitStack() as beginning:
             self._lock(beginning, SHARDS_LOCK_FILE, wait=BEGIN_SECONDS)
             self._lock(beginning, LOCK_FILE)
-            self._refuse_running(self._shards_of_other_counts(LOCK_FILE))
+            others = self._shards_of_other_counts(LOCK_FILE)
+            self._refuse_running(others)
+            self._remove(LOCK_FILE, others)  # of dead runs; the next shard is not to ask again
             self._checks.append(self._lock(stack, self._file(LOCK_FILE, self.shard).name))
             self._prepare(root, announce)
 
@@ -199,9 +212,18 @@ class OutputFolder:
         return stack.enter_context(exclusive(self.path / name, place=self.path, wait=wait))
 
     def _earlier_runs(self) -> list[EarlierRun]:
-        paths = [self.path / RUN_FILE]
-        paths += [self._file(RUN_FILE, shard) for shard in self._shards(RUN_FILE)]
-        return [run for run in map(read_run_file, paths) if run is not None]
+        runs = (read_run_file(path) for path, _ in self._run_files())
+        return [run for run in runs if run is not None]
+
+    def _run_files(self) -> list[tuple[Location, int | None]]:
+        """Return the run files of all runs, and when each was written, as `newest_first` does."""
+        with self._listing():
+            found = newest_first(self.path, _pattern(RUN_FILE))
+        return [
+            (path, written_ns)
+            for path, written_ns in found
+            if path.name == RUN_FILE or _shard_of(path, RUN_FILE) is not None
+        ]
 
     def _file(self, name: str, shard: Shard | None) -> Location:
         """Return the path of a file of all photos, or of the one that a shard has in its place."""
@@ -217,22 +239,19 @@ class OutputFolder:
         Raises:
             InputError: The folder is out of reach.
         """
-        stem, _, extension = name.rpartition(".")
-        before, behind = (f"{stem}.", f".{extension}") if stem else (f"{name}.", "")
-        found = []
+        with self._listing():
+            shards = [_shard_of(path, name) for path in self.path.glob(_pattern(name))]
+        return sorted(shard for shard in shards if shard is not None)
+
+    @contextmanager
+    def _listing(self) -> Iterator[None]:
         try:
-            paths: list[Location] = list(self.path.glob(f"{before}*{behind}"))
+            yield
         except OSError as error:
             raise InputError(
                 f"--out {self.path}: cannot be read ({error.strerror or error}); mend that or "
                 "choose another folder"
             ) from error
-        for path in paths:
-            try:
-                found.append(Shard.from_tag(path.name.removeprefix(before).removesuffix(behind)))
-            except ValueError:
-                continue
-        return sorted(found)
 
     def _shards_of_other_counts(self, name: str) -> list[Shard]:
         assert self.shard is not None
@@ -245,3 +264,19 @@ class OutputFolder:
                 remove_ledger(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _pattern(name: str) -> str:
+    """Return what matches a file of all photos, and those that shards have in its place."""
+    stem, _, extension = name.rpartition(".")
+    return f"{stem}.*{extension}" if stem else f"{name}*"
+
+
+def _shard_of(path: Location, name: str) -> Shard | None:
+    """Return whose file it is in the place of one of all photos; None if it is no shard's."""
+    stem, _, extension = name.rpartition(".")
+    before, behind = (f"{stem}.", f".{extension}") if stem else (f"{name}.", "")
+    try:
+        return Shard.from_tag(path.name.removeprefix(before).removesuffix(behind))
+    except ValueError:
+        return None

@@ -5,6 +5,7 @@ window, so that a million photos never make a million futures (dask/distributed#
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -34,8 +35,32 @@ RESULTS_PER_CLEARING = 1000
 
 CONNECT_SECONDS = 20
 
-_WEB_SERVER = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
-"""Dask insists on one. It gets no pages, any free port, and nobody elsewhere can reach it."""
+_NODE = {
+    # Of the extensions none is needed; "spans" remembers every task for good.
+    "extensions": {},
+    # Dask insists on a web server. It has no pages, any free port, and nobody elsewhere reaches it.
+    "dashboard": False,
+    "dashboard_address": "127.0.0.1:0",
+}
+"""Options of schedulers, and of the workers in their process."""
+
+_LOCAL_SETTINGS = {
+    # Fifty ticks per second of each node, and samples of what every thread does, took 6 % of
+    # a core, whether there was work or not.
+    "distributed.admin.tick.interval": "1 s",
+    "distributed.admin.tick.limit": "1 h",
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    # What nobody here looks at, and what took more memory the longer a run lasted.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.low-level-log-length": 10,
+    "distributed.admin.system-monitor.interval": "10 s",
+    "distributed.admin.system-monitor.log-length": 10,
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.diagnostics.computations.max-history": 1,
+    "distributed.diagnostics.erred-tasks.max-history": 1,
+}
+"""Of clusters of this machine, whose worker processes inherit them."""
 
 _CLUSTER_HINT = (
     "install the same version of banet for the scheduler and every worker, and let all of them "
@@ -50,9 +75,11 @@ class Pool(Protocol):
 
     Attributes:
         workers: Threads that run tasks; 0 if the caller's own thread does.
+        processes: That run tasks and share the memory of one machine; of the machine with most.
     """
 
     workers: int
+    processes: int
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Yield the result of every task in order of completion; tasks are drawn as needed.
@@ -116,27 +143,43 @@ def has_dask_cuda() -> bool:
     return True
 
 
-def available_memory() -> int:
-    """Return the bytes of memory that this process may use, limits of containers considered."""
+def available_memory(*, processes: int = 1) -> int:
+    """Return the bytes of memory that the process of the calling task may use.
+
+    Limits of containers are considered, and that of a worker of Dask, who kills the process or
+    gives it no more tasks before it reaches it.
+
+    Args:
+        processes: That share the memory of this machine.
+    """
     from distributed.system import MEMORY_LIMIT
 
-    return MEMORY_LIMIT
+    worker = _dask_worker()
+    own_limit = None if worker is None else worker.memory_manager.memory_limit
+    return min(MEMORY_LIMIT // processes, own_limit or MEMORY_LIMIT)
 
 
 def worker_threads() -> int:
     """Return how many tasks the process of the calling task works on at the same time."""
+    worker = _dask_worker()
+    return 1 if worker is None else worker.state.nthreads
+
+
+def _dask_worker() -> "distributed.Worker | None":
+    """Return the worker that runs the calling task; None if it is none of Dask's."""
     from distributed import get_worker
 
     try:
-        return get_worker().state.nthreads
-    except ValueError:  # not a worker of Dask
-        return 1
+        return get_worker()
+    except ValueError:
+        return None
 
 
 class SynchronousPool:
     """Runs every task in the calling thread, in order."""
 
     workers = 0
+    processes = 1
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Yield the result of each task in turn."""
@@ -146,8 +189,9 @@ class SynchronousPool:
 class DaskPool:
     """Runs tasks on the workers of a Dask cluster, local or remote."""
 
-    def __init__(self, client: "distributed.Client", *, workers: int) -> None:
+    def __init__(self, client: "distributed.Client", *, workers: int, processes: int) -> None:
         self.workers = workers
+        self.processes = processes
         self._client = client
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
@@ -206,28 +250,11 @@ class _DaskResults(Iterator[Result]):
 def _local_threads(count: int) -> Iterator[DaskPool]:
     from distributed import Client, Scheduler, SpecCluster, Worker
 
-    # Of the extensions none is needed; "spans" remembers every task for good.
-    node = {"protocol": "inproc://", "extensions": {}, **_WEB_SERVER}
+    node = {"protocol": "inproc://", **_NODE}
     # A memory limit would pause the only worker for good once torch alone exceeds its share.
     worker = {"cls": Worker, "options": {**node, "nthreads": count, "memory_limit": 0}}
-    settings = {
-        # Fifty ticks per second of each node, and samples of what every thread does, took 6 % of
-        # a core, whether there was work or not.
-        "distributed.admin.tick.interval": "1 s",
-        "distributed.admin.tick.limit": "1 h",
-        "distributed.scheduler.http.routes": [],
-        "distributed.worker.http.routes": [],
-        # What nobody here looks at, and what took more memory the longer a run lasted.
-        "distributed.worker.profile.enabled": False,
-        "distributed.admin.low-level-log-length": 10,
-        "distributed.admin.system-monitor.interval": "10 s",
-        "distributed.admin.system-monitor.log-length": 10,
-        "distributed.admin.system-monitor.gil.enabled": False,
-        "distributed.diagnostics.computations.max-history": 1,
-        "distributed.diagnostics.erred-tasks.max-history": 1,
-    }
     with (
-        dask.config.set(settings),
+        dask.config.set(_LOCAL_SETTINGS),
         _quiet_about_tasks(),
         SpecCluster(
             scheduler={"cls": Scheduler, "options": node},
@@ -236,7 +263,7 @@ def _local_threads(count: int) -> Iterator[DaskPool]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield DaskPool(client, workers=count)
+        yield DaskPool(client, workers=count, processes=1)
 
 
 @contextmanager
@@ -251,18 +278,20 @@ def _local_gpus(gpus: int, *, threads: int) -> Iterator[DaskPool]:
 
     # Tasks and results are small: nothing of them is ever to be moved out of memory, or to a GPU.
     with (
+        dask.config.set(_LOCAL_SETTINGS),
         LocalCUDACluster(
             n_workers=gpus,
             threads_per_worker=threads,
             memory_limit=None,
             device_memory_limit=None,
-            scheduler_kwargs=_WEB_SERVER,
+            extensions=_NODE["extensions"],
+            scheduler_kwargs=_NODE,
             silence_logs=logging.ERROR,
         ) as cluster,
         Client(cluster) as client,
     ):
         client.run(ignore_interrupts)
-        yield DaskPool(client, workers=gpus * threads)
+        yield DaskPool(client, workers=gpus * threads, processes=gpus)
 
 
 @contextmanager
@@ -280,6 +309,7 @@ def _quiet_about_tasks() -> Iterator[None]:
 @contextmanager
 def _connect(address: str) -> Iterator[DaskPool]:
     from distributed import Client
+    from distributed.comm.addressing import get_address_host
 
     try:
         client = Client(address, timeout=CONNECT_SECONDS)
@@ -296,7 +326,8 @@ def _connect(address: str) -> Iterator[DaskPool]:
                 f"`dask worker {address}`"
             )
         _require_banet(client)
-        yield DaskPool(client, workers=sum(threads.values()))
+        per_machine = Counter(map(get_address_host, threads))
+        yield DaskPool(client, workers=sum(threads.values()), processes=max(per_machine.values()))
 
 
 def _require_banet(client: "distributed.Client") -> None:

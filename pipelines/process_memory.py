@@ -38,7 +38,7 @@ class ProcessMemory:
         self._limit = limit
 
     @classmethod
-    def limited(cls, limit: int, *, threads: int, work: Callable[[], object]) -> "ProcessMemory":
+    def limited(cls, limit: int, *, threads: int, work: Callable[[int], None]) -> "ProcessMemory":
         """Let this process keep a limit.
 
         What it holds beside photos is measured: what is loaded already, and what each of its
@@ -48,6 +48,7 @@ class ProcessMemory:
             limit: Of the resident memory, in bytes.
             threads: That work at the same time.
             work: What each of them does with a photo, as far as that takes as much for all photos.
+                It is called with numbers of threads, from 0.
 
         Raises:
             ConfigError: So little does not suffice; the message says how much would.
@@ -109,18 +110,18 @@ def resident_memory() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def _peak_of(work: Callable[[], object], threads: int) -> int:
+def _peak_of(work: Callable[[int], None], threads: int) -> int:
     """Return the most bytes that are resident while threads do something at the same time."""
     cpu = torch.device("cpu")
     ready = Barrier(threads)
 
-    def work_with_others() -> None:
+    def work_with_others(thread: int) -> None:
         ready.wait()
-        work()
+        work(thread)
 
     forget_process_peak(cpu)
     with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(work_with_others) for _ in range(threads)]:
+        for done in [pool.submit(work_with_others, thread) for thread in range(threads)]:
             done.result()
     resident = resident_memory()
     # These threads end, and what they leave behind is not where others will put theirs.

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 
 from pipelines.ledger import LedgerRow
+from pipelines.listings import file_finder
 from pipelines.photo_files import COMPOSITES, MASKS, assign_stems
 from pipelines.photo_tasks import PhotoTask, TaskSettings
 from pipelines.photo_tree import PhotoTree
-from pipelines.storage import file_finder
 
 
 def fingerprint(settings: TaskSettings) -> str:

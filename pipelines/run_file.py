@@ -4,12 +4,12 @@ A shard has a file of its own, such as `run.2-of-8.json`.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.errors import InputError
-from pipelines.storage import Location, locate, path_within
+from pipelines.errors import ConfigError, InputError
+from pipelines.storage import Location, RemotePath, locate, path_within
 from pipelines.whole_files import write_atomically
 
 RUN_FILE = "run.json"
@@ -20,11 +20,11 @@ class EarlierRun:
     """The run that used an output folder last.
 
     Attributes:
-        root: Folder that its photos lay in; None if that is not known.
+        root: Path or URL of the folder that its photos lay in; None if that is not known.
         finished: Whether it ended by itself.
     """
 
-    root: Location | None
+    root: str | None
     finished: bool
 
 
@@ -34,7 +34,8 @@ def read_run_file(path: Location) -> EarlierRun | None:
         content = json.loads(path.read_bytes())
         root = content.get("root")
         return EarlierRun(
-            root=root if root is None else locate(root), finished=content["exit_code"] is not None
+            root=root if isinstance(root, str) else None,
+            finished=content["exit_code"] is not None,
         )
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -50,26 +51,49 @@ def write_run_file(path: Location, content: Mapping[str, object]) -> None:
     write_atomically(path, json.dumps(content, indent=2).encode("ascii"))
 
 
-def refuse_other_root(earlier: Iterable[EarlierRun], *, root: Location, out: Location) -> None:
+def refuse_other_root(earlier: str, *, root: Location, out: Location) -> None:
     """Make sure that the photos of one folder do not replace the results of another one.
 
     The ledger names photos relative to their folder, so that both can be moved; two folders are
     told apart by the first one still being where it was.
 
+    Args:
+        earlier: Folder whose results `out` holds.
+        root: Folder of the photos that are to be segmented.
+        out: Output folder.
+
     Raises:
-        InputError: `out` holds the results of another folder than `root`.
+        InputError: They are two folders; or `earlier` cannot be reached, and may be another one.
     """
-    for run in earlier:
-        if run.root is None or not run.root.exists():
-            continue
-        if not (root.exists() and _is_same(root, run.root)):
-            raise InputError(
-                f"--out {out}: holds the results for {run.root}, which those for {root} could "
-                "overwrite; choose another folder for the results"
-            )
+    if earlier == str(root):
+        return
+    try:
+        place = _locate(earlier, root)
+        is_other = place.exists() and not _is_same(root, place)
+    except (ConfigError, OSError) as error:
+        raise InputError(
+            f"--out {out}: holds the results for {earlier}, which cannot be reached "
+            f"({getattr(error, 'strerror', None) or error}) and may be another folder than {root}; "
+            "choose another folder for the results, or delete run*.json there if it is gone"
+        ) from error
+    if is_other:
+        raise InputError(
+            f"--out {out}: holds the results for {earlier}, which those for {root} could "
+            "overwrite; choose another folder for the results"
+        )
+
+
+def _locate(place: str, root: Location) -> Location:
+    """Return what a run file names, reached as the photos of this run are where that is possible.
+
+    Raises:
+        ConfigError: It cannot be opened.
+    """
+    beside = root.same_server(place) if isinstance(root, RemotePath) else None
+    return beside or locate(place)
 
 
 def _is_same(one: Location, other: Location) -> bool:
     if isinstance(one, Path) and isinstance(other, Path):
-        return one.samefile(other)
+        return one.exists() and one.samefile(other)
     return path_within(one, other) == ""

@@ -14,7 +14,8 @@ from pipelines.inference import MINIMUM_SIZE
 from pipelines.photo_shards import Shard
 from pipelines.photo_tasks import Composite, MaskKind, Stage
 from pipelines.runtimes import Runtime, runtime_mistakes, runtime_of
-from pipelines.storage import Location, is_url
+from pipelines.storage import Location
+from pipelines.urls import is_url
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,11 +156,6 @@ class SegmentOptions:
             mistakes.append(
                 f"--batch-size {self.batch_size}: {self.weights} is computed photo by photo; leave "
                 "it out"
-            )
-        if self.max_memory is not None and self.batch_size not in {None, 1}:
-            mistakes.append(
-                f"--max-memory: what batches take is not known beforehand; leave --batch-size "
-                f"{self.batch_size} or --max-memory out"
             )
         if self.watch and any(map(is_url, self.inputs)):
             mistakes.append(

@@ -209,7 +209,7 @@ class SegmentRun:
             gpus=gpus,
         ) as pool:
             threads = _threads_per_worker(pool, self.options, self.device)
-            self.settings = replace(self.settings, threads=threads, processes=max(1, gpus))
+            self.settings = replace(self.settings, threads=threads, processes=pool.processes)
             if self.options.scheduler is not None:
                 self.cores = pool.workers
             self.computed_by(next(pool.map(probe_worker, [self.settings])))

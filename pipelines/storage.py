@@ -5,25 +5,24 @@ the methods of the same names as far as runs need them, and raises the same erro
 endpoints are where fsspec and its packages look for them, such as `AWS_ENDPOINT_URL`.
 """
 
-import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from pipelines.errors import ConfigError
 from pipelines.storage_errors import explain
+from pipelines.storage_info import changed_ns, etag_of
+from pipelines.urls import is_url, without_password
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
-
-_URL = re.compile(r"[a-z][a-z0-9+.-]+(://|::)", re.ASCII)
 
 _PACKAGES = {
     **dict.fromkeys(("s3", "s3a"), "s3fs"),
@@ -37,13 +36,8 @@ _OF_THIS_MACHINE = ("file://", "local://")
 _OBJECT_STORES = frozenset({"s3", "gs", "abfs", "adl", "oci", "oss", "obs", "tos", "memory"})
 """Protocols whose objects appear whole or not at all, and need no folders."""
 
-_TIMES = ("LastModified", "mtime", "updated", "last_modified", "modified", "created")
-"""Where the packages behind fsspec say when a file was last changed; the first that is there."""
-
 _CONNECTIONS = 64
 """Requests to S3 at once; what runs there by default, 10, is little for a machine of many cores."""
-
-_NANOSECONDS = 10**9
 
 
 class Status(NamedTuple):
@@ -81,7 +75,11 @@ class RemotePath:
 
     def __str__(self) -> str:
         _, link, inner = self.url.partition("::")
-        return f"{self.file_system.unstrip_protocol(self.key)}{link}{inner}"
+        files, _, server = _open(self.url)
+        name = files.unstrip_protocol(self.key)
+        if server:
+            name = f"{_protocols(files)[0]}://{server}{self.key}"
+        return f"{name}{link}{without_password(inner)}"
 
     def __truediv__(self, name: str) -> "RemotePath":
         return RemotePath(self.url, f"{self.key.rstrip('/')}/{name}")
@@ -110,7 +108,7 @@ class RemotePath:
 
     def within(self, folder: "RemotePath") -> str | None:
         """Return its path relative to a folder, empty for the folder itself; None if outside."""
-        if self.file_system != folder.file_system:
+        if not self._is_beside(folder):
             return None
         if self.key == folder.key:
             return ""
@@ -209,8 +207,20 @@ class RemotePath:
             if key.startswith(prefix) and not key.endswith("/"):
                 yield key.removeprefix(prefix), _status(info)
 
+    def files_if_any(self) -> Iterator[tuple[str, Status]]:
+        """Yield what `files` does, and nothing where there is no such folder."""
+        try:
+            yield from self.files()
+        except FileNotFoundError:
+            return
+
     def glob(self, pattern: str) -> "Iterator[RemotePath]":
         """Yield the files that lie directly in the folder and whose names match."""
+        for path, _ in self.glob_with_status(pattern):
+            yield path
+
+    def glob_with_status(self, pattern: str) -> "Iterator[tuple[RemotePath, Status]]":
+        """Yield what `glob` does, with size and time as one listing tells of all."""
         try:
             with self._failures():
                 found = self.file_system.ls(self.key, detail=True)
@@ -219,18 +229,36 @@ class RemotePath:
         for info in found:
             name = info["name"].rpartition("/")[2]
             if info["type"] == "file" and fnmatchcase(name, pattern):
-                yield self / name
+                yield self / name, _status(info)
 
     def rglob(self, pattern: str) -> "Iterator[RemotePath]":
         """Yield the files below the folder, however deep, whose names match."""
-        for name, _ in _files_if_any(self):
+        for name, _ in self.files_if_any():
             if fnmatchcase(name.rpartition("/")[2], pattern):
                 yield self / name
 
     @property
     def file_system(self) -> "AbstractFileSystem":
         """Return what fsspec has for such URLs."""
-        return _open(self.url)[0]
+        return _open(self.url).files
+
+    def same_server(self, place: str) -> "RemotePath | None":
+        """Return a place that `str` names on the same server; None if it is elsewhere.
+
+        It is reached with the password of this one, which `str` leaves out.
+        """
+        files, _, server = _open(self.url)
+        prefix = f"{_protocols(files)[0]}://{server}/"
+        if not server or not place.startswith(prefix):
+            return None
+        return RemotePath(self.url, f"/{place.removeprefix(prefix)}")
+
+    def _is_beside(self, other: "RemotePath") -> bool:
+        """Tell whether both are in the same store, whatever password they are reached with."""
+        own, others = _open(self.url), _open(other.url)
+        if own.server:
+            return type(own.files) is type(others.files) and own.server == others.server
+        return own.files == others.files
 
     def _make_parent(self) -> None:
         if not self._is_object:
@@ -257,14 +285,6 @@ class RemotePath:
 Location = Path | RemotePath
 
 
-def is_url(place: Path | str) -> bool:
-    """Tell whether a place is a URL, and not a path of this machine."""
-    if not isinstance(place, str) or _URL.match(place) is None:
-        return False
-    # `a::b` may be the name of a file; nobody has one that is called `s3://bucket`.
-    return "://" in place or not Path(place).exists()
-
-
 def locate(place: Path | str) -> Location:
     """Return the path that a user names, or the one behind a URL.
 
@@ -274,8 +294,8 @@ def locate(place: Path | str) -> Location:
     if isinstance(place, Path) or not is_url(place):
         return Path(place)
     if place.startswith(_OF_THIS_MACHINE):
-        return Path(_open(place)[1])
-    return RemotePath(place, _open(place)[1])
+        return Path(_open(place).key)
+    return RemotePath(place, _open(place).key)
 
 
 def is_remote(place: Location) -> bool:
@@ -309,40 +329,26 @@ def status_of(path: Location) -> Status:
     return Status(status.st_size, status.st_mtime_ns)
 
 
-def file_finder(folder: Location, parts: Iterable[str]) -> Callable[[str], bool]:
-    """Return what tells whether there is a file, named by its path relative to a folder.
+class _Opened(NamedTuple):
+    """What is behind a URL.
 
-    Behind a URL it lists some parts of the folder, once it is asked, instead of going there for
-    each file.
-
-    Args:
-        folder: That the names are relative to.
-        parts: Folders in it that the files lie in.
+    Attributes:
+        files: The file system.
+        key: Path in it.
+        server: User and host that `files` is on and `key` does not name; empty for buckets.
     """
-    if isinstance(folder, Path):
-        return lambda name: (folder / name).is_file()
 
-    @lru_cache(maxsize=1)
-    def listed() -> frozenset[str]:
-        return frozenset(
-            f"{part}/{name}" for part in parts for name, _ in _files_if_any(folder / part)
-        )
-
-    return lambda name: name in listed()
-
-
-def _files_if_any(folder: RemotePath) -> Iterator[tuple[str, Status]]:
-    try:
-        yield from folder.files()
-    except FileNotFoundError:
-        return
+    files: "AbstractFileSystem"
+    key: str
+    server: str
 
 
 @lru_cache(maxsize=64)
-def _open(url: str) -> tuple["AbstractFileSystem", str]:
-    """Return the file system of a URL, and the path in it."""
+def _open(url: str) -> _Opened:
+    """Return what is behind a URL."""
     from fsspec.core import url_to_fs
 
+    shown = without_password(url)
     try:
         # What a run lists once, it keeps itself; what it lists again may have changed.
         files, key = url_to_fs(url, use_listings_cache=False, **_many_connections(url))
@@ -350,11 +356,12 @@ def _open(url: str) -> tuple["AbstractFileSystem", str]:
         package = _PACKAGES.get(url.partition(":")[0])
         advice = f"add it with {sys.executable} -m pip install {package}" if package else error
         raise ConfigError(
-            f"{url}: such URLs need a package that is not installed here; {advice}"
+            f"{shown}: such URLs need a package that is not installed here; {advice}"
         ) from error
     except Exception as error:  # of whatever package: a URL of which it lacks a part, or no server
-        raise ConfigError(f"{url}: no URL that can be used ({error}); check it") from error
-    return files, str(key)
+        raise ConfigError(f"{shown}: no URL that can be used ({error}); check it") from error
+    is_on_server = "host" in files._get_kwargs_from_urls(url)  # noqa: SLF001 # for subclasses
+    return _Opened(files, str(key), urlsplit(shown).netloc if is_on_server else "")
 
 
 def _many_connections(url: str) -> dict[str, Any]:
@@ -373,16 +380,4 @@ def _protocols(files: "AbstractFileSystem") -> tuple[str, ...]:
 
 
 def _status(info: dict[str, Any]) -> Status:
-    """Read what a package behind fsspec tells of a file."""
-    etag = info.get("ETag") or info.get("etag")
-    time = next((info[key] for key in _TIMES if info.get(key)), None)
-    if isinstance(time, str):
-        try:
-            time = datetime.fromisoformat(time)
-        except ValueError:
-            time = None
-    if isinstance(time, datetime):
-        time = (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
-    # Lists of objects and their headers may differ in fractions of a second.
-    mtime_ns = None if time is None else int(time) * _NANOSECONDS
-    return Status(int(info.get("size") or 0), mtime_ns, etag.strip('"') if etag else None)
+    return Status(int(info.get("size") or 0), changed_ns(info), etag_of(info))

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipelines.budget import Budget
 from pipelines.devices import precision_name
-from pipelines.engines import Engine, engine_once
+from pipelines.engines import Engine, compute_for, engine_once
 from pipelines.errors import InputError, PhotoError
 from pipelines.images import Pixels, decode_photo
 from pipelines.inference import limit_threads
@@ -56,18 +56,20 @@ def process_memory(settings: TaskSettings) -> ProcessMemory:
 @lru_cache(maxsize=1)
 def _process_memory(settings: TaskSettings) -> ProcessMemory:
     if settings.max_memory is None:
-        return ProcessMemory(Budget(available_memory() // 2 // settings.processes))
+        return ProcessMemory(Budget(available_memory(processes=settings.processes) // 2))
     engine = open_engine(settings)
     if settings.background is not None:
         load_background(*settings.background)
     blank = np.zeros((settings.size, settings.size, 3), np.uint8)
+    threads = worker_threads()
 
-    def compute() -> None:
+    def compute(thread: int) -> None:
         if settings.threads is not None:
             limit_threads(settings.threads)
-        engine(blank)
+        # Where threads share a batch, it is one of them that computes it.
+        compute_for(engine, blank, callers=threads if thread == 0 else 1)
 
-    return ProcessMemory.limited(settings.max_memory, threads=worker_threads(), work=compute)
+    return ProcessMemory.limited(settings.max_memory, threads=threads, work=compute)
 
 
 def probe_worker(settings: TaskSettings) -> tuple[str, str]:

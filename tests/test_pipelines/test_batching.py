@@ -18,7 +18,7 @@ from models.prediction import Prediction
 from pipelines import engines
 from pipelines.batching import BatchingSegmenter
 from pipelines.checkpoints import load_weights
-from pipelines.engines import engine_once
+from pipelines.engines import compute_for, engine_once
 from pipelines.errors import BanetError, PhotoError
 from pipelines.images import Pixels
 from pipelines.inference import Segmenter, soft_mask, to_alpha
@@ -132,6 +132,15 @@ def segmenter() -> Segmenter:
 @pytest.fixture
 def callers(segmenter: Segmenter, passes: Passes) -> Callers:
     return Callers(BatchingSegmenter(segmenter, largest=4), passes)
+
+
+@pytest.mark.parametrize(("callers", "computed"), [(1, 1), (3, 3), (9, 4)])
+def test_the_largest_batch_is_computed_for_measuring_though_nobody_waits(
+    segmenter: Segmenter, passes: Passes, callers: int, computed: int
+) -> None:
+    compute_for(BatchingSegmenter(segmenter, largest=4), photo(0), callers=callers)
+
+    assert passes.sizes == [computed]
 
 
 def test_photos_of_a_shape_that_wait_share_a_pass_and_get_their_own_answers(

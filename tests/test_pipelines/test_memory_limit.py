@@ -1,9 +1,11 @@
 """`--max-memory` on real processes, whose peak the system tells."""
 
 import json
+import os
 import re
 import struct
 import sys
+import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from distributed import LocalCluster
 from measured_commands import measure
 from PIL import Image
 from segment_results import ledger
@@ -20,8 +23,12 @@ from segment_results import ledger
 from pipelines.encoding import encode
 from pipelines.errors import ConfigError
 from pipelines.memory_amounts import MEBIBYTE, format_memory, parse_memory
+from pipelines.parallel import available_memory, open_pool
 from pipelines.peak_memory import process_peak
+from pipelines.photo_tasks import TaskSettings
+from pipelines.progress import SilentProgress
 from pipelines.segment import SegmentSummary
+from pipelines.worker_process import process_memory
 
 Run = Callable[..., SegmentSummary]
 WritePhoto = Callable[..., Path]
@@ -50,8 +57,9 @@ def write_person(path: Path, *, width: int, height: int) -> Path:
 
 
 @needs_linux
+@pytest.mark.parametrize("batch", [(), ("--batch-size", "2")], ids=str)
 def test_large_photos_keep_the_limit_or_are_refused(
-    tmp_path: Path, weights_file: str, write_photo: WritePhoto
+    tmp_path: Path, weights_file: str, write_photo: WritePhoto, batch: tuple[str, ...]
 ) -> None:
     photos, out, limit = tmp_path / "photos", tmp_path / "out", "900M"
     large = write_photo(photos / "b-large.bmp", width=8000, height=4000)  # 32 megapixels
@@ -59,7 +67,7 @@ def test_large_photos_keep_the_limit_or_are_refused(
     (photos / "c-vast.png").write_bytes(encode(vast, "png"))
     for number in range(6):
         write_photo(photos / f"{'ad'[number % 2]}-{number}.jpg", width=800, height=600, seed=number)
-    options = ("--max-memory", limit, "--weights", weights_file, "--composite", "none")
+    options = ("--max-memory", limit, "--weights", weights_file, "--composite", "none", *batch)
 
     run = segment_in_a_process(photos, out, *options)
 
@@ -124,6 +132,35 @@ def test_the_least_that_an_error_names_is_enough(run: Run, photos: Path) -> None
 def test_results_do_not_depend_on_the_limit(run: Run, photos: Path) -> None:
     assert run(photos).ok == 5
     assert run(photos, max_memory=8 * 1024 * MEBIBYTE).skipped == 5
+
+
+def budget_of(settings: TaskSettings) -> tuple[int, int]:
+    time.sleep(0.2)  # so that no process does all of it
+    return os.getpid(), process_memory(settings)._budget.total
+
+
+@pytest.mark.slow
+def test_workers_on_one_machine_share_its_memory(run: Run, photos: Path) -> None:
+    class Looking(SilentProgress):
+        settings: TaskSettings
+
+        def start(self, _stage: str, _steps: int, figures: Any) -> None:
+            self.settings = figures.__self__.settings
+
+    progress = Looking()
+    with LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        memory_limit=0,
+        dashboard_address=":0",
+    ) as cluster:
+        scheduler = cluster.scheduler_address
+        assert run(photos, scheduler=scheduler, progress=progress).ok == 5
+        with open_pool(scheduler=scheduler) as pool:
+            budgets = dict(pool.map(budget_of, [progress.settings] * 8))
+
+    assert list(budgets.values()) == [available_memory() // 4] * 2
 
 
 @pytest.mark.parametrize("side", [14_000, 60_000])

@@ -9,9 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dask
 import psutil
 import pytest
-from distributed import LocalCluster
+from distributed import LocalCluster, get_worker
 
 from pipelines.errors import BanetError, ConfigError, InputError
 from pipelines.parallel import (
@@ -43,6 +44,14 @@ def process_of(_: int) -> int:
     return os.getpid()
 
 
+def dask_setting(name: str) -> Any:
+    return dask.config.get(name)
+
+
+def extensions(_: int) -> list[str]:
+    return list(get_worker().extensions)
+
+
 def fail_at_three(number: int) -> int:
     if number == 3:
         raise BanetError("three")
@@ -51,7 +60,7 @@ def fail_at_three(number: int) -> int:
 
 def test_all_results_come_back(two_threads: Pool) -> None:
     assert sorted(two_threads.map(square, range(50))) == [number**2 for number in range(50)]
-    assert two_threads.workers == 2
+    assert (two_threads.workers, two_threads.processes) == (2, 1)
 
 
 def test_without_tasks_there_are_no_results(two_threads: Pool) -> None:
@@ -85,7 +94,7 @@ def test_no_workers_means_the_calling_thread_in_order() -> None:
     with open_pool(workers=0) as pool:
         assert list(pool.map(square, [3, 1])) == [9, 1]
         assert list(pool.map(thread_name, [0])) == [threading.current_thread().name]
-        assert pool.workers == 0
+        assert (pool.workers, pool.processes) == (0, 1)
 
 
 @pytest.fixture
@@ -111,9 +120,30 @@ def test_several_gpus_have_a_process_each_that_shares_the_workers() -> None:
         # An interrupt of the run is the driver's to act on.
         assert set(pool.map(signal.getsignal, [signal.SIGINT, signal.SIGTERM])) == {signal.SIG_IGN}
 
-    assert pool.workers == 4
+    assert (pool.workers, pool.processes) == (4, 2)
     assert len(processes) == 2
     assert os.getpid() not in processes
+
+
+@pytest.mark.usefixtures("dask_cuda")
+def test_long_runs_on_gpus_remember_and_tick_no_more_than_in_threads() -> None:
+    names = [
+        "distributed.admin.tick.interval",
+        "distributed.worker.profile.enabled",
+        "distributed.admin.system-monitor.log-length",
+        "distributed.diagnostics.computations.max-history",
+    ]
+    with open_pool(workers=1) as pool:
+        in_threads = [*pool.map(dask_setting, names)]
+    assert in_threads == ["1 s", False, 10, 1]
+
+    # Other pools of this process, whose settings are open, would else set them for this one too.
+    with dask.config.set(dict.fromkeys(names, 100)), open_pool(workers=2, gpus=2) as pool:
+        assert [dask.config.get(name) for name in names] == in_threads  # of the scheduler
+        for name, expected in zip(names, in_threads, strict=True):
+            assert [*pool.map(dask_setting, [name] * 4)] == [expected] * 4
+        assert [*pool.map(extensions, range(4))] == [[]] * 4
+        assert not pool._client.cluster.scheduler.extensions
 
 
 def test_dask_cuda_that_cannot_be_imported_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,6 +179,28 @@ def test_cores_are_no_more_than_the_quota_of_a_container(monkeypatch: pytest.Mon
 
 def test_memory_is_that_of_this_machine_or_less() -> None:
     assert 10**8 < available_memory() <= psutil.virtual_memory().total
+
+
+def memory_as_one_of(processes: int) -> int:
+    return available_memory(processes=processes)
+
+
+def test_memory_of_a_worker_is_no_more_than_its_limit() -> None:
+    with (
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            processes=True,
+            memory_limit="300MB",
+            dashboard_address=None,
+        ) as cluster,
+        open_pool(scheduler=cluster.scheduler_address) as pool,
+    ):
+        most = available_memory()
+        assert sorted(pool.map(memory_as_one_of, [1, most // 10**8])) == [
+            most // (most // 10**8),
+            300 * 10**6,
+        ]
 
 
 @pytest.mark.parametrize(

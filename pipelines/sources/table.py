@@ -11,7 +11,8 @@ from pipelines.sources.classes import Classes, class_numbers
 from pipelines.sources.files import SourceFiles, split_named
 from pipelines.sources.mask_origin import MaskFile
 from pipelines.sources.sample import Sample, sample_names
-from pipelines.storage import Location, is_url, locate
+from pipelines.storage import Location, locate
+from pipelines.urls import is_url
 from pipelines.whole_files import read_bytes
 
 COLUMNS = {

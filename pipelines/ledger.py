@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
 from types import MappingProxyType, TracebackType
-from typing import Any, BinaryIO, Literal, Self, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from pipelines.errors import BanetError, InputError, LockedError
 from pipelines.file_log import FileLog
@@ -83,23 +83,36 @@ _KINDS: dict[str, Any] = get_type_hints(LedgerRow)
 def read_ledger(path: Location) -> dict[str, LedgerRow]:
     """Read a ledger; the last row of a photo counts, and an absent file is an empty ledger.
 
+    Raises:
+        InputError: The file is there and cannot be read.
+    """
+    return {row.source: row for row in ledger_rows(path)}
+
+
+def ledger_rows(path: Location, *, status: Status | None = None) -> Iterator[LedgerRow]:
+    """Yield the rows of a ledger, which need not be there, in the order of the file.
+
     Lines that are no ledger rows, such as one torn by a power cut, are left out: the worst that
     follows is that their photos are done again.
+
+    Args:
+        path: Of the file.
+        status: Only rows with this one, which takes a fraction of the time; None for all.
 
     Raises:
         InputError: The file is there and cannot be read.
     """
-    rows: dict[str, LedgerRow] = {}
     damaged = 0
+    wanted = b"" if status is None else json.dumps(status).encode()
     try:
         with BytesIO(read_log(path)) if isinstance(path, RemotePath) else path.open("rb") as file:
-            for _, row in _lines(file):
+            for _, row in _lines(line for line in file if wanted in line):
                 if row is None:
                     damaged += 1
-                else:
-                    rows[row.source] = row
+                elif status is None or row.status == status:
+                    yield row
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return
     except OSError as error:
         raise InputError(
             f"{path}: the ledger of earlier runs cannot be read ({error.strerror or error}); mend "
@@ -107,7 +120,6 @@ def read_ledger(path: Location) -> dict[str, LedgerRow]:
         ) from error
     if damaged:
         logger.warning("%s: %d unreadable lines; their photos are done again", path, damaged)
-    return rows
 
 
 def write_ledger(path: Location, rows: Mapping[str, LedgerRow]) -> None:
@@ -297,8 +309,8 @@ class Ledger:
         )
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, LedgerRow | None]]:
-    """Yield where each line of a ledger begins, and its row, None if it is none."""
+def _lines(file: Iterable[bytes]) -> Iterator[tuple[int, LedgerRow | None]]:
+    """Yield where each line of a ledger begins, and its row; None if it is none."""
     place = 0
     for line in file:
         try:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 
 from pipelines.ledger import LedgerRow
@@ -67,6 +67,13 @@ def pending_work(
             task = PhotoTask(source=source, stem=stem, status=listed.get(source), known=row)
             work.append(task)
     return work
+
+
+def released(work: list[PhotoTask]) -> Iterator[PhotoTask]:
+    """Yield what is in a list and empty it: photos that are done take no memory any more."""
+    work.reverse()
+    while work:
+        yield work.pop()
 
 
 def _still_holds(row: LedgerRow, settings: TaskSettings, is_there: Callable[[str], bool]) -> bool:

@@ -15,6 +15,7 @@ import torch
 
 from pipelines.devices import utilisation
 from pipelines.errors import BanetError
+from pipelines.failed_photos import read_failures
 from pipelines.free_memory import free_memory, used_memory
 from pipelines.info import versions
 from pipelines.ledger import Ledger, LedgerRow
@@ -24,7 +25,7 @@ from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, Stage, Task
 from pipelines.photo_tree import PhotoTree
 from pipelines.photo_worker import segment_batch
 from pipelines.progress import Progress, RunFigures
-from pipelines.resume import pending_work
+from pipelines.resume import pending_work, released
 from pipelines.review import Review
 from pipelines.runtimes import runtime_of
 from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary, Usage
@@ -59,6 +60,8 @@ class SegmentRun:
         handed_out: What `time.perf_counter` said at the first photo; None before.
         cores: That the workers have.
         waiting: Photos that were found and are still to be done; None where the total says it.
+        failed: Sources of the photos that failed. Why they did, the ledger says: the reasons would
+            fill the memory.
     """
 
     options: SegmentOptions
@@ -77,7 +80,7 @@ class SegmentRun:
     counts: Counter[str] = field(default_factory=Counter)
     stages: dict[Stage, float] = field(default_factory=lambda: defaultdict(float))
     waits: dict[Stage, float] = field(default_factory=lambda: defaultdict(float))
-    failures: dict[str, Failure] = field(default_factory=dict)
+    failed: set[str] = field(default_factory=set)
 
     @cached_property
     def discovered(self) -> int:
@@ -133,7 +136,7 @@ class SegmentRun:
             if work:
                 with self._working(earlier) as (pool, ledger):
                     progress.start("Segmenting", len(work), self.figures)
-                    self._segment(work, pool, ledger, progress)
+                    self._segment(released(work), pool, ledger, progress)
                     progress.finish()
                 if self.options.scheduler is not None:
                     self.folder.sweep()
@@ -184,7 +187,7 @@ class SegmentRun:
             wall_seconds=round(wall_seconds, 3),
             images_per_second=round(done / wall_seconds, 3),
             versions=versions(),
-            failures=tuple(sorted(self.failures.values(), key=lambda failure: failure.source)),
+            failures=self._failures(),
             usage=Usage(
                 cores=self.cores,
                 start_seconds=(self.handed_out or time.perf_counter()) - self.started,
@@ -215,21 +218,21 @@ class SegmentRun:
             self.computed_by(next(pool.map(probe_worker, [self.settings])))
             # Before the first result: a run that dies must have left word of itself.
             self._write_run_file(finished=False)
-            with Ledger(
-                self.folder.ledger,
-                self.folder.own(earlier),
-                remember=self.options.watch,
-                check=self.folder.check_held,
-            ) as ledger:
-                # What was loaded stays: the collector need not look through it again and again.
-                gc.freeze()
-                self.handed_out = time.perf_counter()
-                try:
+            try:
+                with Ledger(
+                    self.folder.ledger,
+                    self.folder.own(earlier),
+                    remember=self.options.watch,
+                    check=self.folder.check_held,
+                ) as ledger:
+                    # What was loaded stays: the collector need not look through it again and again.
+                    gc.freeze()
+                    self.handed_out = time.perf_counter()
                     yield pool, ledger
-                except BaseException:
-                    with suppress(BanetError):  # what ended the run is the error to tell of
-                        self._write_run_file(finished=False)
-                    raise
+            except BaseException:
+                with suppress(BanetError):  # what ended the run is the error to tell of
+                    self._write_run_file(finished=False)
+                raise
 
     def _segment(
         self, work: Iterable[PhotoTask], pool: Pool, ledger: Ledger, progress: Progress
@@ -295,8 +298,6 @@ class SegmentRun:
             before = row.seconds if self.photo_seconds is None else self.photo_seconds
             self.photo_seconds = before + NEWEST_WEIGHT * (row.seconds - before)
             self.noted += row.note is not None
-            if row.status == "failed":
-                self.failures[row.source] = Failure(source=row.source, error=row.error or "")
         for row in result.unchanged:
             self._count(row.source, "skipped")
         for stage, seconds in result.stages.items():
@@ -305,9 +306,14 @@ class SegmentRun:
             self.waits[stage] += seconds
         progress.advance(len(result.rows) + len(result.unchanged))
 
-    def _count(self, _source: str, status: str) -> None:
+    def _count(self, source: str, status: str) -> None:
         """Count what became of a photo."""
         self.counts[status] += 1
+        if status == "failed":
+            self.failed.add(source)
+
+    def _failures(self) -> tuple[Failure, ...]:
+        return read_failures(self.folder.ledger, self.failed)
 
     def _write_review(
         self, review: Review, rows: Mapping[str, LedgerRow], progress: Progress
@@ -334,7 +340,7 @@ class SegmentRun:
             raise result.ended_by
         failed, limit = self.counts["failed"], self.options.max_failures
         if limit is not None and failed > limit:
-            last = next(reversed(self.failures.values()))
+            last = [row for row in result.rows if row.status == "failed"][-1]
             raise BanetError(
                 f"stopped after {failed} failed photos, --max-failures allows {limit}; the "
                 f"last one was {last.source} ({last.error}); {self.folder.ledger} "

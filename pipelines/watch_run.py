@@ -20,6 +20,7 @@ from pipelines.photo_tasks import BatchResult, PhotoTask
 from pipelines.progress import Progress, SilentProgress
 from pipelines.resume import pending_work
 from pipelines.review import refuse_review_among_photos
+from pipelines.segment_options import Failure
 from pipelines.segment_run import SegmentRun
 from pipelines.storage import Location, Status, status_of
 
@@ -89,6 +90,7 @@ class WatchRun(SegmentRun):
     waiting: int | None = 0
     _handled: dict[str, Status] = field(default_factory=dict)
     _status: dict[str, str] = field(default_factory=dict)
+    _errors: dict[str, str] = field(default_factory=dict)
     _told: set[str] = field(default_factory=set)
     _written: float = -math.inf
     _reviewed: float = -math.inf
@@ -196,6 +198,9 @@ class WatchRun(SegmentRun):
         assert self.waiting is not None
         self.waiting -= len(result.rows) + len(result.unchanged) + len(result.vanished)
         super()._record(result, ledger, progress)
+        self._errors |= {
+            row.source: row.error or "" for row in result.rows if row.status == "failed"
+        }
         ledger.give_back(result.vanished)
         for source in result.vanished:
             # Another machine may see a new file a while later than this one.
@@ -209,9 +214,14 @@ class WatchRun(SegmentRun):
             return  # touched only: it is what it was
         if earlier is not None:
             self.counts[earlier] -= 1
-            self.failures.pop(source, None)
+            self._errors.pop(source, None)
         self._status[source] = status
-        super()._count(source, status)
+        self.counts[status] += 1
+
+    def _failures(self) -> tuple[Failure, ...]:
+        return tuple(
+            Failure(source=source, error=error) for source, error in sorted(self._errors.items())
+        )
 
     def _write_run_file(self, *, finished: bool) -> None:
         try:

@@ -1,0 +1,27 @@
+"""Why photos of a run failed: kept in its ledger, not in its memory."""
+
+from collections.abc import Collection
+
+from pipelines.ledger import ledger_rows
+from pipelines.segment_options import Failure
+from pipelines.storage import Location
+
+
+def read_failures(ledger: Location, sources: Collection[str]) -> tuple[Failure, ...]:
+    """Return why photos failed, sorted by their paths.
+
+    Args:
+        ledger: Of the run, complete.
+        sources: Of the photos that failed; earlier runs had others, perhaps, which stand there too.
+
+    Raises:
+        InputError: The ledger cannot be read.
+    """
+    if not sources:
+        return ()
+    reasons = {
+        row.source: row.error or ""
+        for row in ledger_rows(ledger, status="failed")
+        if row.source in sources
+    }
+    return tuple(Failure(source=source, error=reasons[source]) for source in sorted(reasons))

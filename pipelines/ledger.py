@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from pipelines.errors import BanetError, InputError, LockedError
 from pipelines.file_log import FileLog
+from pipelines.line_order import newest_lines
 from pipelines.object_log import ObjectLog, read_log, remove_parts
 from pipelines.storage import Location, RemotePath
 from pipelines.whole_files import write_atomically
@@ -128,7 +129,7 @@ def write_ledger(path: Location, rows: Mapping[str, LedgerRow]) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    write_atomically(path, b"".join(rows[source].to_line() for source in sorted(rows)))
+    write_atomically(path, (rows[source].to_line() for source in sorted(rows)))
     if isinstance(path, RemotePath):
         remove_parts(path)
 
@@ -285,17 +286,12 @@ class Ledger:
             write_ledger(self._path, {**self._earlier, **read_ledger(self._path)})
             return
         with self._path.open("rb") as file:
-            places = {row.source: place for place, row in _lines(file) if row is not None}
-
-            def lines() -> Iterator[bytes]:
-                for source in sorted(places.keys() | self._earlier.keys()):
-                    if source in places:
-                        file.seek(places[source])
-                        yield file.readline()
-                    else:
-                        yield self._earlier[source].to_line()
-
-            write_atomically(self._path, b"".join(lines()))
+            places = ((row.source, place) for place, row in _lines(file) if row is not None)
+            older = ((source, b"") for source in sorted(self._earlier))
+            ordered = newest_lines(file, places, key_of=_source_of, older=older)
+            write_atomically(
+                self._path, (line or self._earlier[source].to_line() for source, line in ordered)
+            )
 
     def _unwritable(self, error: OSError) -> BanetError:
         if isinstance(error, FileNotFoundError):
@@ -328,6 +324,11 @@ def _parse_row(line: bytes) -> LedgerRow:
     if wrong:
         raise TypeError(f"values of the wrong type: {', '.join(wrong)}")
     return row
+
+
+def _source_of(line: bytes) -> str:
+    source: str = json.loads(line)["source"]
+    return source
 
 
 def _is_a(value: object, kind: Any) -> bool:

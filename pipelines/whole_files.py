@@ -2,6 +2,7 @@
 
 import os
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -44,19 +45,24 @@ def refuse_large_file(size: int) -> None:
         raise PhotoError(f"too large: {size:,} bytes, the limit is {MAX_FILE_BYTES:,}")
 
 
-def write_atomically(path: Location, content: bytes) -> None:
+def write_atomically(path: Location, content: bytes | Iterable[bytes]) -> None:
     """Write a file so that its path holds, at any moment, the old content or all of the new one.
+
+    Args:
+        path: Of the file.
+        content: Whole, or in parts, of which only one at a time is in memory then on this machine.
 
     Raises:
         OSError: It cannot be written; the error names `path`.
     """
+    parts = (content,) if isinstance(content, bytes) else content
     if isinstance(path, RemotePath):
-        path.write_bytes(content)
+        path.write_bytes(b"".join(parts))
         return
     temporary = path.with_name(f".{uuid4().hex}.part")
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

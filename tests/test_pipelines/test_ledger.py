@@ -1,11 +1,14 @@
 import json
 import logging
+import tracemalloc
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from pipelines.ledger import Ledger, LedgerRow, read_ledger
+from pipelines import line_order
+from pipelines.ledger import Ledger, LedgerRow, ledger_rows, read_ledger
 
 
 def row(source: str, **changes: object) -> LedgerRow:
@@ -54,6 +57,43 @@ def test_the_last_row_of_a_photo_counts_and_the_closed_ledger_has_one_each(path:
 
     sources = [json.loads(line)["source"] for line in path.read_text().splitlines()]
     assert sources == ["a.jpg", "b.jpg"]
+
+
+def test_rows_in_any_order_are_closed_in_that_of_their_photos(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_order, "LINES_AT_ONCE", 7)  # many parts
+    names = [f"{number:03}.jpg" for number in range(100)]
+    earlier = {name: row(name, seconds=1.0) for name in names[::3]}
+    shuffled = np.random.default_rng(0).permutation(names[:90]).tolist()
+
+    with Ledger(path, earlier) as ledger:
+        ledger.append(row(name, seconds=2.0) for name in shuffled)
+        ledger.append(row(name, seconds=3.0) for name in shuffled[:50])
+
+    closed = list(ledger_rows(path))
+    assert [each.source for each in closed] == sorted(names[:90] + names[90::3])
+    assert {each.source for each in closed if each.seconds == 3} == set(shuffled[:50])
+    assert {each.source for each in closed if each.seconds == 1} == set(names[90::3])
+
+
+def test_closing_a_longer_ledger_takes_hardly_more_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_order, "LINES_AT_ONCE", 500)
+
+    def peak(rows: int) -> int:
+        ledger = Ledger(tmp_path / f"{rows}.jsonl", {})
+        with ledger:
+            ledger.append(row(f"folder/photo-{number:06}.jpg") for number in range(rows))
+            tracemalloc.start()
+        try:
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(1000)  # what only the first one needs
+    assert (peak(5000) - peak(1000)) / 4000 < 60  # bytes per row, which has 260 in the file
 
 
 def test_the_ledger_is_whole_after_an_exception(path: Path) -> None:

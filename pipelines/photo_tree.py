@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import PurePosixPath
 
-from pipelines.storage import Location, Status, path_within, status_of
+from pipelines.storage import Location, Status, path_in, path_within, status_of
 
 ANY_DEPTH = "**"
 
@@ -65,4 +65,6 @@ class PhotoTree:
         Raises:
             OSError: They are not to be had.
         """
-        return status_of(self.root / source) if self.statuses is None else self.statuses[source]
+        if self.statuses is None:
+            return status_of(path_in(self.root, source))
+        return self.statuses[source]

@@ -24,8 +24,8 @@ from pipelines.photo_memory import memory_of_photo
 from pipelines.photo_results import composite_of, full_mask, least_side
 from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, TaskSettings
 from pipelines.stage_clock import StageClock
-from pipelines.storage import Location, RemotePath, Status, status_of
-from pipelines.whole_files import read_bytes, refuse_large_file, write_atomically
+from pipelines.storage import FilePath, Location, RemotePath, Status, path_in, status_of
+from pipelines.whole_files import read_bytes, refuse_large_file, remove_file, write_atomically
 from pipelines.worker_process import open_engine, process_memory
 
 EMPTY_BELOW = 0.001
@@ -104,7 +104,7 @@ class _PhotoWorker:
         )
         try:
             with self.clock("read"):
-                status = photo.status or _examine(self._settings.root / photo.source)
+                status = photo.status or _examine(path_in(self._settings.root, photo.source))
             row = replace(row, size=status.size, mtime_ns=status.mtime_ns, etag=status.etag)
             refuse_large_file(status.size)
             needed, is_done = status.size, False
@@ -159,7 +159,7 @@ class _PhotoWorker:
 
     def _read(self, row: LedgerRow) -> tuple[LedgerRow, bytes]:
         with self.clock("read"):
-            content = read_bytes(self._settings.root / row.source)
+            content = read_bytes(path_in(self._settings.root, row.source))
             return replace(row, sha256=hashlib.sha256(content).hexdigest()), content
 
     def _segment_content(self, row: LedgerRow, content: bytes, stem: str) -> LedgerRow:
@@ -220,7 +220,7 @@ class _PhotoWorker:
             for path in paths:
                 # What is no folder holds no outdated files, and what cannot be deleted stays.
                 with suppress(OSError):
-                    (self._settings.out / path).unlink()
+                    remove_file(path_in(self._settings.out, path))
 
     def _write(
         self,
@@ -232,9 +232,8 @@ class _PhotoWorker:
         with self.clock("encode"):
             encoded = encode(picture, image_format, icc_profile=icc_profile)
         with self.clock("write"):
-            target = self._settings.out / path
-            _make_folder(target.parent)
-            write_atomically(target, encoded)
+            _make_folder(self._settings.out / path.rpartition("/")[0])
+            write_atomically(path_in(self._settings.out, path), encoded)
 
 
 def _make_folder(folder: Location) -> None:
@@ -247,7 +246,7 @@ def _make_folder(folder: Location) -> None:
         path.mkdir(exist_ok=True)
 
 
-def _examine(path: Location) -> Status:
+def _examine(path: FilePath) -> Status:
     """Return size and time of a photo before it is read, so that a later change is noticed.
 
     Raises:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Barrier
-from time import monotonic
 
 import psutil
 import torch
@@ -19,14 +18,6 @@ MARGIN = 96 * MEBIBYTE
 """Kept free for what nobody counts: the ledger, kernels for further shapes, gaps between blocks.
 
 `benchmarks/memory.py` says how much of it long runs over mixed photos take.
-"""
-
-SECONDS_BETWEEN_CLEARINGS = 30.0
-"""How often freed blocks are given back to the system without need.
-
-Every thread has a heap of its own. A block that one thread allocates and another one frees, such as
-the interpreter's table of interned strings, of 4 MB, which moves whenever so many names of files
-have been in it, leaves a gap behind in one heap after the other.
 """
 
 LEAST_FOR_PHOTOS = 64 * MEBIBYTE
@@ -45,7 +36,6 @@ class ProcessMemory:
     def __init__(self, budget: Budget, limit: int | None = None) -> None:
         self._budget = budget
         self._limit = limit
-        self._cleared = monotonic()
 
     @classmethod
     def limited(cls, limit: int, *, threads: int, work: Callable[[int], None]) -> "ProcessMemory":
@@ -106,16 +96,12 @@ class ProcessMemory:
             )
 
     def _make_room(self) -> None:
-        """Give freed blocks back now and then, and if the process might pass its limit with them.
+        """Give freed blocks back if the process might pass its limit with them.
 
         Photos may take all that they hold on top of what is resident, for large arrays are never
         put where small ones were.
         """
-        is_due = monotonic() - self._cleared > SECONDS_BETWEEN_CLEARINGS
-        if is_due or (
-            self._limit is not None and resident_memory() + self._budget.held > self._limit
-        ):
-            self._cleared = monotonic()
+        if self._limit is not None and resident_memory() + self._budget.held > self._limit:
             give_freed_memory_back()
 
 

@@ -5,6 +5,7 @@ the methods of the same names as far as runs need them, and raises the same erro
 endpoints are where fsspec and its packages look for them, such as `AWS_ENDPOINT_URL`.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -284,6 +285,13 @@ class RemotePath:
 
 Location = Path | RemotePath
 
+FilePath = str | RemotePath
+"""Path of one among very many files.
+
+On this machine it is text, for `pathlib` keeps the name of every file that it has seen: Python 3.12
+for good, others in a table of some megabytes, which they copy whenever so many names were in it.
+"""
+
 
 def locate(place: Path | str) -> Location:
     """Return the path that a user names, or the one behind a URL.
@@ -317,7 +325,14 @@ def lies_in(path: Location, folder: Location) -> bool:
     return path_within(path, folder) is not None
 
 
-def status_of(path: Location) -> Status:
+def path_in(folder: Location, name: str) -> FilePath:
+    """Return the path of a file in a folder, named relative to it with forward slashes."""
+    if isinstance(folder, RemotePath):
+        return folder / name
+    return os.path.join(folder, name)  # noqa: PTH118 # see FilePath
+
+
+def status_of(path: Location | FilePath) -> Status:
     """Return size and time of a file.
 
     Raises:
@@ -325,7 +340,7 @@ def status_of(path: Location) -> Status:
     """
     if isinstance(path, RemotePath):
         return path.status()
-    status = path.stat()
+    status = os.stat(path)  # noqa: PTH116 # see FilePath
     return Status(status.st_size, status.st_mtime_ns)
 
 

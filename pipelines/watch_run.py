@@ -22,7 +22,7 @@ from pipelines.resume import pending_work
 from pipelines.review import refuse_review_among_photos
 from pipelines.segment_options import Failure
 from pipelines.segment_run import SegmentRun
-from pipelines.storage import Location, Status, status_of
+from pipelines.storage import FilePath, Location, Status, path_in, status_of
 
 MOST_SECONDS_BETWEEN_LOOKS = 2.0
 
@@ -35,7 +35,7 @@ REVIEW_SECONDS = 60.0
 logger = logging.getLogger(__name__)
 
 
-def signature_of(path: Location) -> Status | None:
+def signature_of(path: FilePath) -> Status | None:
     """Return size and time of a file, None if they are not to be had."""
     try:
         return status_of(path)
@@ -70,7 +70,7 @@ class SettledFiles:
         settled: dict[str, Status] = {}
         for source in sources:
             now = self._clock()
-            signature = signature_of(root / source)
+            signature = signature_of(path_in(root, source))
             if signature is None:
                 continue
             before, since = self._seen.get(source, (signature, now))
@@ -176,7 +176,7 @@ class WatchRun(SegmentRun):
         The others have to settle anew.
         """
         for task in work:
-            if signature_of(self.settings.root / task.source) == self._handled[task.source]:
+            if signature_of(path_in(self.settings.root, task.source)) == self._handled[task.source]:
                 yield task
             else:
                 del self._handled[task.source]

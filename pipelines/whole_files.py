@@ -1,5 +1,8 @@
 """Whole files: read so that no half of a photo passes for one, written so that none is seen."""
 
+# Paths are text here, see FilePath.
+# ruff: noqa: PTH105, PTH108, PTH116, PTH118, PTH120, PTH123
+
 import os
 import stat
 from collections.abc import Iterable
@@ -9,13 +12,13 @@ from uuid import uuid4
 
 from pipelines.errors import MissingFileError, OutOfReachError, PhotoError
 from pipelines.images import MAX_PIXELS
-from pipelines.storage import Location, RemotePath
+from pipelines.storage import FilePath, Location, RemotePath
 
 MAX_FILE_BYTES = 8 * MAX_PIXELS
 """Larger files are refused unread. So many hold the largest photo with four channels of 16 bits."""
 
 
-def read_bytes(path: Location) -> bytes:
+def read_bytes(path: Location | FilePath) -> bytes:
     """Read a whole file.
 
     Raises:
@@ -45,7 +48,7 @@ def refuse_large_file(size: int) -> None:
         raise PhotoError(f"too large: {size:,} bytes, the limit is {MAX_FILE_BYTES:,}")
 
 
-def write_atomically(path: Location, content: bytes | Iterable[bytes]) -> None:
+def write_atomically(path: Location | FilePath, content: bytes | Iterable[bytes]) -> None:
     """Write a file so that its path holds, at any moment, the old content or all of the new one.
 
     Args:
@@ -59,24 +62,35 @@ def write_atomically(path: Location, content: bytes | Iterable[bytes]) -> None:
     if isinstance(path, RemotePath):
         path.write_bytes(b"".join(parts))
         return
-    temporary = path.with_name(f".{uuid4().hex}.part")
+    temporary = os.path.join(os.path.dirname(path), f".{uuid4().hex}.part")
     try:
-        with temporary.open("wb") as file:
+        with open(temporary, "wb") as file:
             file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        os.replace(temporary, path)
     except OSError as error:  # it names the temporary file, which means nothing to anybody
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         with suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary)
 
 
-def _read_file(path: Path) -> bytes:
-    if not stat.S_ISREG(path.stat().st_mode):
+def remove_file(path: FilePath) -> None:
+    """Delete a file.
+
+    Raises:
+        OSError: It cannot be deleted, or is not there.
+    """
+    if isinstance(path, RemotePath):
+        path.unlink()
+    else:
+        os.unlink(path)
+
+
+def _read_file(path: Path | str) -> bytes:
+    if not stat.S_ISREG(os.stat(path).st_mode):
         raise PhotoError("not a regular file")
-    # Path.open knows no opener.
     with open(path, "rb", opener=_open_without_waiting) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):  # since a moment ago

@@ -47,6 +47,8 @@ def decode_mask(content: bytes, *, as_classes: bool = False) -> MaskPlane:
         image, _, _ = open_upright(content)
         if image.mode.startswith("I;16"):
             return MaskPlane(np.asarray(image).astype(np.uint16))
+        if image.mode == "L":
+            return MaskPlane(np.asarray(image))
         if image.mode == "P" and (as_classes or not _is_black_and_white(image)):
             return MaskPlane(np.asarray(image), "palette")
         if image.mode in {"LA", "PA", "RGBA"} and not as_classes:

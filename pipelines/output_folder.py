@@ -15,7 +15,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from pipelines.errors import BanetError, InputError, LockedError
-from pipelines.ledger import LEDGER_NAME, LedgerRow, read_ledger, remove_ledger, write_ledger
+from pipelines.ledger import (
+    LEDGER_NAME,
+    LedgerRow,
+    ledger_rows,
+    read_ledger,
+    remove_ledger,
+    write_ledger,
+)
 from pipelines.listings import newest_first
 from pipelines.locks import exclusive, is_held
 from pipelines.photo_files import MASKS, remove_leftovers
@@ -68,6 +75,14 @@ class OutputFolder:
             if self.shard is None or shard == self.shard or shard.count != self.shard.count:
                 rows |= read_ledger(self._file(LEDGER_NAME, shard))
         return rows
+
+    def closed_rows(self) -> Iterable[LedgerRow]:
+        """Return the same once the ledger is closed; if they are in one file, read row by row.
+
+        Raises:
+            InputError: A ledger cannot be read.
+        """
+        return ledger_rows(self.ledger) if self.shard is None else self.earlier_rows().values()
 
     def own(self, rows: Mapping[str, LedgerRow]) -> Mapping[str, LedgerRow]:
         """Return the rows that belong into the ledger of this run."""

@@ -1,5 +1,6 @@
 """The photos of a run: below which folder, and what was searched for them."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -58,6 +59,11 @@ class PhotoTree:
     patterns: tuple[Pattern, ...]
     single_folder: bool
     statuses: Mapping[str, Status] | None = None
+
+    def __contains__(self, source: str) -> bool:
+        """Tell whether there is such a photo."""
+        place = bisect_left(self.sources, source)
+        return self.sources[place : place + 1] == (source,)
 
     def status_of(self, source: str) -> Status:
         """Return size and time of a photo, named relative to the root.

@@ -105,6 +105,19 @@ class ProcessMemory:
             give_freed_memory_back()
 
 
+def has_room(amount: int, *, limit: int | None) -> bool:
+    """Tell whether this process may take so many more bytes, and make room for them.
+
+    Args:
+        amount: In bytes.
+        limit: Of the resident memory, in bytes; None for no limit.
+    """
+    if limit is not None and resident_memory() + amount > limit:
+        give_freed_memory_back()
+        return resident_memory() + amount <= limit
+    return True
+
+
 def resident_memory() -> int:
     """Return the bytes of this process that are in memory."""
     return int(psutil.Process().memory_info().rss)

@@ -21,9 +21,10 @@ from pipelines.photo_tasks import TaskSettings
 from pipelines.progress import Progress, SilentProgress
 from pipelines.resume import fingerprint
 from pipelines.review import refuse_review_among_photos
+from pipelines.run_workers import gpu_processes
 from pipelines.runtimes import resolve_compute
 from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary
-from pipelines.segment_run import SegmentRun, gpu_processes
+from pipelines.segment_run import SegmentRun
 from pipelines.storage import Location, locate
 from pipelines.watch_run import WatchRun
 from pipelines.whole_files import read_bytes

@@ -4,14 +4,12 @@ import gc
 import logging
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from typing import get_args
-
-import torch
 
 from pipelines.devices import utilisation
 from pipelines.errors import BanetError
@@ -20,13 +18,14 @@ from pipelines.free_memory import free_memory, used_memory
 from pipelines.info import versions
 from pipelines.ledger import Ledger, LedgerRow
 from pipelines.output_folder import OutputFolder
-from pipelines.parallel import Pool, available_cores, has_dask_cuda, open_pool
+from pipelines.parallel import Pool, available_cores, open_pool
 from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, Stage, TaskSettings
 from pipelines.photo_tree import PhotoTree
 from pipelines.photo_worker import segment_batch
 from pipelines.progress import Progress, RunFigures
 from pipelines.resume import pending_work, released
 from pipelines.review import Review
+from pipelines.run_workers import gpu_processes, local_workers, threads_per_worker
 from pipelines.runtimes import runtime_of
 from pipelines.segment_options import Failure, SegmentOptions, SegmentSummary, Usage
 from pipelines.storage import is_remote, locate
@@ -40,9 +39,6 @@ MOST_PHOTOS_PER_TASK = 16
 
 NEWEST_WEIGHT = 0.1
 """Of the last photo in the running mean of how long photos take."""
-
-REMOTE_WORKERS_PER_CORE = 4
-"""Threads that read and write behind URLs spend more time waiting than computing."""
 
 SAME_INTERRUPT_SECONDS = 1.0
 """Interrupts so close together are one: `timeout`, for instance, sends each signal twice."""
@@ -97,6 +93,7 @@ class SegmentRun:
             root=self.settings.root,
             out=self.settings.out,
             shard=self.folder.shard,
+            max_memory=self.options.max_memory,
         )
 
     def computed_by(self, device_and_precision: tuple[str, str]) -> None:
@@ -143,7 +140,7 @@ class SegmentRun:
                 self._tell_of_notes()
             self._write_run_file(finished=True)
             if self.review is not None:
-                self._write_review(self.review, self.folder.earlier_rows(), progress)
+                self._write_review(self.review, self.folder.closed_rows, progress)
 
     def figures(self) -> RunFigures:
         """Return how the run stands; called from the thread of a display, too."""
@@ -211,7 +208,7 @@ class SegmentRun:
             scheduler=self.options.scheduler,
             gpus=gpus,
         ) as pool:
-            threads = _threads_per_worker(pool, self.options, self.device)
+            threads = threads_per_worker(pool, self.options, self.device)
             self.settings = replace(self.settings, threads=threads, processes=pool.processes)
             if self.options.scheduler is not None:
                 self.cores = pool.workers
@@ -316,10 +313,14 @@ class SegmentRun:
         return read_failures(self.folder.ledger, self.failed)
 
     def _write_review(
-        self, review: Review, rows: Mapping[str, LedgerRow], progress: Progress
+        self, review: Review, rows: Callable[[], Iterable[LedgerRow]], progress: Progress
     ) -> None:
-        mine = filter(self.folder.takes, self.tree.sources)
-        review.write([rows[source] for source in mine if source in rows], progress)
+        def mine() -> Iterator[LedgerRow]:
+            return (
+                row for row in rows() if row.source in self.tree and self.folder.takes(row.source)
+            )
+
+        review.write(mine, progress)
 
     def _tell_of_notes(self) -> None:
         if self.noted:
@@ -362,47 +363,3 @@ def _in_order(seconds: Mapping[Stage, float]) -> dict[Stage, float]:
     """Return seconds by stage in the order of the work, to the millisecond."""
     stages: tuple[Stage, ...] = get_args(Stage)
     return {stage: round(seconds[stage], 3) for stage in stages if stage in seconds}
-
-
-def gpu_processes(options: SegmentOptions, device: str) -> int:
-    """Return how many processes a local run takes, to use as many GPUs; 0 for none but its own.
-
-    Args:
-        options: Of the run.
-        device: That it would use by itself.
-    """
-    gpus = torch.cuda.device_count() if device == "cuda" else 0
-    return gpus if gpus > 1 and options.workers != 0 and has_dask_cuda() else 0
-
-
-def local_workers(options: SegmentOptions, device: str, *, is_far: bool) -> int | None:
-    """Return how many threads a local run takes; None if a cluster has its own.
-
-    On a CPU one more than there are cores, because one of them often waits for the disk. With a GPU
-    one thread per core decodes and encodes while as many wait for their turn.
-
-    Args:
-        options: Of the run.
-        device: That it uses.
-        is_far: Whether photos or results are behind a URL.
-    """
-    if options.workers is not None or options.scheduler is not None:
-        return options.workers
-    if is_far:
-        return REMOTE_WORKERS_PER_CORE * available_cores()
-    return available_cores() * 2 if torch.device(device).type != "cpu" else available_cores() + 1
-
-
-def _threads_per_worker(pool: Pool, options: SegmentOptions, device: str) -> int | None:
-    """Share the cores among the workers; on a cluster each worker thread is one core's worth."""
-    if options.scheduler is not None:
-        return 1
-    if pool.workers <= 1:
-        return available_cores() if available_cores() < torch.get_num_threads() else None
-    cores = min(torch.get_num_threads(), available_cores())  # torch knows no quotas
-    if device == "cpu" and options.batch_size not in {None, 1}:
-        return cores  # of the workers one at a time computes, for all of them
-    # The workers share the one session of ONNX Runtime, whose threads come on top of theirs. So
-    # do those of OpenCV; torch, where each worker has its own, computes nothing then.
-    is_shared = runtime_of(options.weights) == "onnx"
-    return max(1, cores - pool.workers + 1 if is_shared else cores // pool.workers)

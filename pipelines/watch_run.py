@@ -167,7 +167,7 @@ class WatchRun(SegmentRun):
         now = monotonic()
         if self.review is None or not self._review_is_old or now - self._reviewed < REVIEW_SECONDS:
             return
-        self._write_review(self.review, ledger.rows, SilentProgress())
+        self._write_review(self.review, ledger.rows.values, SilentProgress())
         self._reviewed, self._review_is_old = now, False
 
     def _unchanged(self, work: Iterable[PhotoTask]) -> Iterator[PhotoTask]:

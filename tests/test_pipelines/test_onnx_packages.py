@@ -16,9 +16,9 @@ from pipelines.errors import ConfigError, WeightsError
 from pipelines.onnx_engine import LEAST_VERSIONS, require
 from pipelines.onnx_metadata import OnnxInfo, exported_description
 from pipelines.onnx_weights import OnnxWeights, load_onnx
+from pipelines.run_workers import threads_per_worker
 from pipelines.runtimes import resolve_compute
 from pipelines.segment_options import SegmentOptions
-from pipelines.segment_run import _threads_per_worker
 
 
 def test_the_least_versions_are_those_of_the_extra() -> None:
@@ -78,7 +78,7 @@ def test_workers_share_the_cores(
     options = SegmentOptions(inputs=(Path("photos"),), weights=weights)
     pool: Any = SimpleNamespace(workers=workers)
 
-    assert _threads_per_worker(pool, options, "cpu") == threads
+    assert threads_per_worker(pool, options, "cpu") == threads
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,26 @@
 
 import errno
 import json
+import sys
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from segment_results import ledger
 
 from pipelines import review
+from pipelines.allocator import give_freed_memory_back
 from pipelines.errors import BanetError, InputError
-from pipelines.review import DARK, LIGHT, LONG_SIDE, checkerboard, side_by_side
+from pipelines.ledger import LedgerRow, ledger_rows
+from pipelines.peak_memory import forget_process_peak, process_peak
+from pipelines.process_memory import resident_memory
+from pipelines.progress import SilentProgress
+from pipelines.review import DARK, LIGHT, LONG_SIDE, Review, checkerboard, side_by_side
 from pipelines.segment import SegmentSummary
 
 Run = Callable[..., SegmentSummary]
@@ -116,6 +125,64 @@ def test_a_folder_that_cannot_be_made_ends_the_run_before_the_work(
         run(photos, review_dir=tmp_path / "file")
 
     assert not (photos.with_name("photos-segmented") / "results.jsonl").exists()
+
+
+@pytest.fixture
+def vast(run: Run, tmp_path: Path, write_photo: WritePhoto) -> Review:
+    """A review of one small photo, and one of 36 megapixels, which is less certain."""
+    folder, out = tmp_path / "vast", tmp_path / "vast-out"
+    write_photo(folder / "small.jpg", width=64, height=48)
+    write_photo(folder / "vast.jpg", width=6000, height=6000)
+    run(folder, out=out, composite="none")
+    shown = tmp_path / "review"
+    shown.mkdir()
+    return Review(folder=shown, root=folder, out=out, shard=None, max_memory=None)
+
+
+def test_what_max_memory_has_no_room_for_is_left_out_and_said(
+    vast: Review, caplog: pytest.LogCaptureFixture
+) -> None:
+    give_freed_memory_back()
+    limited = replace(vast, max_memory=resident_memory() + 50_000_000)
+
+    limited.write(partial(ledger_rows, vast.out / "results.jsonl"), SilentProgress())
+
+    assert listed(limited.folder) == ["small.jpg"]
+    assert "1 uncertain masks of large photos are not shown" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count otherwise")
+def test_a_large_mask_takes_little_more_memory_than_to_make_it(vast: Review) -> None:
+    give_freed_memory_back()
+    before = resident_memory()
+    forget_process_peak(torch.device("cpu"))
+
+    vast.write(partial(ledger_rows, vast.out / "results.jsonl"), SilentProgress())
+
+    assert set(listed(vast.folder)) == {"small.jpg", "vast.jpg"}
+    peak = process_peak(torch.device("cpu"))
+    assert peak is not None
+    assert peak - before < 4 * 6000 * 6000
+
+
+def test_many_rows_are_ordered_with_few_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(review, "ROWS_AT_ONCE", 4)
+    doubts = np.random.default_rng(0).integers(0, 10, 50) / 10
+    rows = [
+        LedgerRow(
+            source=f"{number:02}.jpg",
+            status="ok",
+            mask="m.png",
+            confidence=float(doubt),
+            seconds=0.1,
+            fingerprint="f",
+        )
+        for number, doubt in enumerate(doubts)
+    ]
+
+    ordered = list(review.least_certain(lambda: rows))
+
+    assert ordered == sorted(rows, key=lambda row: (row.confidence, row.source))
 
 
 def test_names_that_are_no_text_are_shown_all_the_same(

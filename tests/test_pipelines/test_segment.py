@@ -16,8 +16,8 @@ from PIL import Image
 from segment_results import counts, ledger, outputs, pixels
 
 from pipelines.parallel import available_cores
+from pipelines.run_workers import local_workers
 from pipelines.segment import SegmentOptions, SegmentSummary, probe_device
-from pipelines.segment_run import local_workers
 
 Run = Callable[..., SegmentSummary]
 

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import logging
+import os
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -232,15 +233,15 @@ class _PhotoWorker:
         with self.clock("encode"):
             encoded = encode(picture, image_format, icc_profile=icc_profile)
         with self.clock("write"):
-            _make_folder(self._settings.out / path.rpartition("/")[0])
+            _make_folder(self._settings.out, path.rpartition("/")[0])
             write_atomically(path_in(self._settings.out, path), encoded)
 
 
-def _make_folder(folder: Location) -> None:
+def _make_folder(out: Location, name: str) -> None:
     """Create a folder, and those above it one by one: they may be more than Python recurses."""
-    if isinstance(folder, RemotePath):
-        folder.mkdir(parents=True, exist_ok=True)
-        return
+    if isinstance(out, RemotePath) or os.path.isdir(path_in(out, name)):  # noqa: PTH112 # FilePath
+        return  # behind URLs folders come with the files in them
+    folder = out / name
     missing = list(takewhile(lambda path: not path.exists(), (folder, *folder.parents)))
     for path in reversed(missing):
         path.mkdir(exist_ok=True)

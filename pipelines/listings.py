@@ -1,5 +1,6 @@
 """What is in folders, found out with few requests where they are behind URLs."""
 
+import os
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ def file_finder(folder: Location, parts: Iterable[str]) -> Callable[[str], bool]
         parts: Folders in it that the files lie in.
     """
     if isinstance(folder, Path):
-        return lambda name: (folder / name).is_file()
+        return lambda name: os.path.isfile(f"{folder}/{name}")  # noqa: PTH113 # see FilePath
 
     @lru_cache(maxsize=1)
     def listed() -> frozenset[str]:

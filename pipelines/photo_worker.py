@@ -239,7 +239,7 @@ class _PhotoWorker:
 
 def _make_folder(out: Location, name: str) -> None:
     """Create a folder, and those above it one by one: they may be more than Python recurses."""
-    if isinstance(out, RemotePath) or os.path.isdir(path_in(out, name)):  # noqa: PTH112 # FilePath
+    if isinstance(out, RemotePath) or os.path.isdir(f"{out}/{name}"):  # noqa: PTH112 # see FilePath
         return  # behind URLs folders come with the files in them
     folder = out / name
     missing = list(takewhile(lambda path: not path.exists(), (folder, *folder.parents)))

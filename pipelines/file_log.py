@@ -23,8 +23,8 @@ class FileLog:
         if self._ends_in_a_torn_line():
             self.write(b"\n")
 
-    def write(self, line: bytes) -> None:
-        """Write a line, or nothing of it.
+    def write(self, line: bytes) -> int:
+        """Write a line, or nothing of it, and return where it begins.
 
         Raises:
             FileNotFoundError: The file was deleted.
@@ -41,6 +41,7 @@ class FileLog:
             with suppress(OSError):
                 self._file.truncate(status.st_size)
             raise
+        return status.st_size
 
     def sync(self) -> None:
         """Wait until the lines are on the disk.

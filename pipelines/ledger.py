@@ -5,12 +5,13 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 from pipelines.errors import BanetError, InputError, LockedError
 from pipelines.file_log import FileLog
 from pipelines.line_order import newest_lines
+from pipelines.lines_on_disk import LinesOnDisk
 from pipelines.object_log import ObjectLog, read_log, remove_parts
 from pipelines.storage import Location, RemotePath
 from pipelines.whole_files import write_atomically
@@ -155,13 +156,14 @@ class Ledger:
     need not know about superseding.
 
     Rows that are appended stay on the disk alone: a run over millions of photos is to need no more
-    memory at its end than at its beginning.
+    memory at its end than at its beginning. Of those that are remembered, only the places in the
+    file are in memory, unless it is behind a URL.
 
     Args:
         path: Of the file.
         rows: What `read_ledger` found of the photos that are this ledger's.
-        remember: Keep the rows in memory nevertheless, for `rows`, and for photos that are begun
-            more than once.
+        remember: Know them nevertheless, for `rows`, and for photos that are begun more than once.
+            `rows` are then written before the first one is appended.
         check: Raises `LockedError` if the ledger is another run's by now.
     """
 
@@ -176,16 +178,22 @@ class Ledger:
         self._path = path
         self._check = check
         self._earlier = rows
-        self._remembered = dict(rows) if remember else None
+        self._remember = remember
+        self._remembered: dict[str, LedgerRow] | LinesOnDisk[LedgerRow] | None = None
         self._begun: dict[str, LedgerRow] = {}
 
     def __enter__(self) -> Self:
         try:
-            if isinstance(self._path, RemotePath):
+            if self._remember or isinstance(self._path, RemotePath):
                 write_ledger(self._path, self._earlier)
+            if isinstance(self._path, RemotePath):
                 self._log: ObjectLog | FileLog = ObjectLog(self._path)
+                self._remembered = dict(self._earlier) if self._remember else None
             else:
                 self._log = FileLog(self._path)
+                if self._remember:
+                    self._remembered = LinesOnDisk(self._path, key_of=_source_of, parse=_parse_row)
+                    self._earlier = {}  # all of them are in the file
         except OSError as error:
             raise self._unwritable(error) from error
         return self
@@ -204,6 +212,8 @@ class Ledger:
                 raise self._unwritable(failure) from failure
         finally:
             self._log.close()
+            if isinstance(self._remembered, LinesOnDisk):
+                self._remembered.close()
 
     def append(self, rows: Iterable[LedgerRow]) -> None:
         """Record the results of some photos.
@@ -213,10 +223,12 @@ class Ledger:
         """
         self._check()
         for row in rows:
-            self._write(row)
+            place = self._write(row)
             self._begun.pop(row.source, None)
-            if self._remembered is not None:
+            if isinstance(self._remembered, dict):
                 self._remembered[row.source] = row
+            elif self._remembered is not None and place is not None:
+                self._remembered.put(row.source, place)
 
     def begin(self, sources: Iterable[str]) -> None:
         """Take back the rows of photos whose results are about to be replaced.
@@ -268,11 +280,12 @@ class Ledger:
     def rows(self) -> Mapping[str, LedgerRow]:
         """Return the newest row of every photo, where rows are remembered."""
         assert self._remembered is not None
-        return MappingProxyType(self._remembered)
+        return self._remembered
 
-    def _write(self, row: LedgerRow) -> None:
+    def _write(self, row: LedgerRow) -> int | None:
+        """Write a row, and return where it begins if that is known."""
         try:
-            self._log.write(row.to_line())
+            return self._log.write(row.to_line())
         except OSError as error:
             raise self._unwritable(error) from error
 

@@ -222,6 +222,7 @@ class SegmentRun:
                     remember=self.options.watch,
                     check=self.folder.check_held,
                 ) as ledger:
+                    del earlier  # of millions of rows the ledger of a watch keeps the places only
                     # What was loaded stays: the collector need not look through it again and again.
                     gc.freeze()
                     self.handed_out = time.perf_counter()

@@ -146,6 +146,12 @@ class WatchRun(SegmentRun):
         self.waiting = sum(
             self._handled.get(source) != signature for source, signature in settled.signatures
         )
+        # Photos that come back are looked at anew, so that those that are gone need no memory.
+        self._handled = {
+            source: self._handled[source]
+            for source, _ in settled.signatures
+            if source in self._handled
+        }
         if not new:
             return
         work = pending_work(
@@ -155,7 +161,7 @@ class WatchRun(SegmentRun):
             force=self.options.force,
             concerned=new.__contains__,
         )
-        self._handled.update(new)
+        self._handled |= new
         for source in new.keys() - {task.source for task in work}:
             self._count(source, "skipped")
         self.waiting -= len(new) - len(work)

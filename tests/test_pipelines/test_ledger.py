@@ -1,7 +1,9 @@
 import json
 import logging
 import tracemalloc
+from collections.abc import Iterator
 from dataclasses import fields
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +96,25 @@ def test_closing_a_longer_ledger_takes_hardly_more_memory(
 
     peak(1000)  # what only the first one needs
     assert (peak(5000) - peak(1000)) / 4000 < 60  # bytes per row, which has 260 in the file
+
+
+def test_remembered_rows_are_the_newest_and_take_little_memory(path: Path) -> None:
+    def rows(*, seconds: float) -> Iterator[LedgerRow]:
+        names = (f"folder/photo-{number:04}.jpg" for number in range(2000))
+        return (row(name, seconds=seconds, sha256="0" * 64, mask="m" * 40) for name in names)
+
+    earlier = {each.source: each for each in rows(seconds=1.0)}
+    tracemalloc.start()
+    try:
+        with Ledger(path, earlier, remember=True) as ledger:
+            ledger.append(islice(rows(seconds=2.0), 1000, None))
+            held = tracemalloc.get_traced_memory()[0]
+            seconds = [each.seconds for each in ledger.rows.values()]
+    finally:
+        tracemalloc.stop()
+
+    assert seconds == 1000 * [1.0] + 1000 * [2.0]
+    assert held / 2000 < 250  # a row alone takes 500
 
 
 def test_the_ledger_is_whole_after_an_exception(path: Path) -> None:

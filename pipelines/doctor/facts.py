@@ -8,8 +8,9 @@ import numpy as np
 from pipelines.doctor.alignment import Alignment, align
 from pipelines.doctor.fingerprint import fingerprint
 from pipelines.doctor.mask_shape import MaskShape, mask_shape
-from pipelines.images import PERSON_FROM, Pixels, fitted_size, resize
+from pipelines.images import PERSON_FROM, Pixels
 from pipelines.landmarks import Landmarks
+from pipelines.sizes import fitted_size, resize
 
 LONG_SIDE = 96
 """Of the small photo that most is measured on, in pixels."""

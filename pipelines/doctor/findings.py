@@ -35,7 +35,7 @@ KINDS: dict[str, Kind] = {
     "unclear-mask": Kind(
         "error",
         "the mask holds colours or numbers of classes, and nobody says which are the person",
-        "write masks with 0 for background and 255 for person",
+        "say which classes are people with --classes, or write 0 for background and 255 for person",
     ),
     "mask-is-photo": Kind(
         "error", "photo and mask are the same file", "put the mask where the copy is"

@@ -141,4 +141,5 @@ def test_document_has_every_kind() -> None:
         f"| `{name}` | {kind.severity} | {kind.meaning} | {kind.remedy} |"
         for name, kind in KINDS.items()
     ]
-    assert [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")] == rows
+    table = DOCUMENT.read_text().partition("\n## ")[0]
+    assert [line for line in table.splitlines() if line.startswith("| `")] == rows

@@ -175,7 +175,17 @@ Crops = Annotated[
         show_default="none",
     ),
 ]
-Check = Annotated[bool, typer.Option(help="Only validate SOURCE; write nothing.")]
+Check = Annotated[
+    bool, typer.Option(help="Only examine SOURCE and say what is wrong with it; write no dataset.")
+]
+Preview = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Write contact sheets there: samples with masks and boundaries, and what is wrong.",
+        show_default="none",
+    ),
+]
 
 # banet train
 RunFolder = Annotated[

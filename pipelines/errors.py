@@ -10,7 +10,7 @@ BanetError                  the run cannot go on; its message says what, where a
 
 PhotoError stands beside the tree: it concerns a single photo or mask, is recorded with it and
 never ends a run. Its leaf MissingFileError lets callers tell a file that need not be there from one
-that cannot be used.
+that cannot be used, and UnclearMaskError a mask that says nothing from one that cannot be read.
 """
 
 
@@ -52,3 +52,7 @@ class OutOfReachError(PhotoError):
 
 class MissingFileError(PhotoError):
     """There is no such file."""
+
+
+class UnclearMaskError(PhotoError):
+    """The colours or values of a mask do not say where the person is."""

@@ -4,15 +4,19 @@ Every listed pair is read, checked and hashed; then duplicates are marked and sp
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from pipelines.errors import MissingFileError, PhotoError
-from pipelines.images import PERSON_FROM, Pixels, decode_photo
+from pipelines.doctor.facts import PairFacts, pair_facts
+from pipelines.doctor.findings import Finding
+from pipelines.doctor.misfits import PairError, misfit_kind
+from pipelines.errors import MissingFileError, PhotoError, UnclearMaskError
+from pipelines.images import Pixels, decode_photo
 from pipelines.landmarks import LandmarkFile, read_landmarks
 from pipelines.sources import Sample
+from pipelines.sources.mask_origin import MaskFile
 from pipelines.whole_files import read_bytes
 
 Status = Literal["stored", "duplicate", "missing", "failed"]
@@ -35,6 +39,8 @@ class ReportRow:
         landmarks_sha256: Of the file with its landmarks, empty if there is none.
         faces: How many faces that file holds; None if there is none or it cannot be used.
         portrait_share: Share of the photo that the mask calls a person, in [0, 1].
+        findings: Of the doctor.
+        facts: What the doctor measured; they are no part of the report.
     """
 
     name: str
@@ -50,6 +56,14 @@ class ReportRow:
     faces: int | None = None
     convention: str = ""
     portrait_share: float | None = None
+    findings: tuple[Finding, ...] = ()
+    facts: PairFacts | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """Return the line of the report."""
+        line = asdict(replace(self, facts=None))
+        del line["facts"]
+        return line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,14 +94,18 @@ def load_pair(sample: Sample) -> Pair:
     """Read photo and mask of a sample.
 
     Raises:
-        MissingFileError: One does not exist.
-        PhotoError: One cannot be used, or they do not fit each other; the message names the file.
+        PairError: One does not exist or cannot be used, or they do not fit each other; the message
+            names the file.
     """
     with _named("photo", sample.photo):
         content = read_bytes(sample.photo)
         photo = decode_photo(content).pixels
     with _named("mask", sample.mask):
-        mask, convention, mask_sha256 = sample.mask.read(content)
+        try:
+            mask, convention, mask_sha256 = sample.mask.read(content)
+        except UnclearMaskError as error:
+            is_photo = isinstance(sample.mask, MaskFile) and read_bytes(sample.mask.path) == content
+            raise PairError(str(error), "mask-is-photo" if is_photo else "unclear-mask") from error
         photo, mask = _cut(photo, mask, sample)
     return Pair(
         photo=photo,
@@ -108,34 +126,43 @@ def examine(numbered: list[tuple[int, Sample]]) -> list[tuple[int, ReportRow]]:
     return [(position, _examine(sample)) for position, sample in numbered]
 
 
-def settle(samples: list[Sample], examined: list[ReportRow], shares: Shares) -> list[ReportRow]:
+def settle(
+    samples: list[Sample], examined: list[ReportRow], shares: Shares, firsts: Sequence[int]
+) -> list[ReportRow]:
     """Mark duplicates and choose splits.
 
-    Equal photos share a split, whatever they are called and however they are cropped; if one of
-    them is listed for the test, that is it, else if one is for validation. What is listed for
-    training stays there if the source lists photos for validation too.
+    Equal photos share a split, whatever they are called and however they are cropped, and so do
+    near duplicates, as the first of them would: if one of them is listed for the test, that is it,
+    else if one is for validation. What is listed for training stays there if the source lists
+    photos for validation too.
 
     Args:
         samples: All of the source.
         examined: What `examine` found, in the same order.
         shares: Of train, val and test.
+        firsts: For each the position of the first photo that it is a near duplicate of.
     """
     has_own_val = any(sample.split == "val" for sample in samples)
     final = {"val", "test", "train"} if has_own_val else {"test"}
+    leaders: dict[str, str] = {}
+    for row, first in zip(examined, firsts, strict=True):
+        leaders.setdefault(row.sha256, examined[first].sha256)
     listed: dict[str, str | None] = {}
     for sample, row in zip(samples, examined, strict=True):
-        known = listed.setdefault(row.sha256, sample.split)
+        leader = leaders[row.sha256]
+        known = listed.setdefault(leader, sample.split)
         if _STRICTNESS[sample.split] > _STRICTNESS[known]:
-            listed[row.sha256] = sample.split
+            listed[leader] = sample.split
     originals: dict[tuple[object, ...], ReportRow] = {}
     rows = []
     for row in examined:
         if row.status != "stored":
             rows.append(row)
             continue
-        split = listed[row.sha256]
+        leader = leaders[row.sha256]
+        split = listed[leader]
         if split not in final:
-            split = split_of(row.sha256, shares, split)
+            split = split_of(leader, shares, split)
         settled = replace(row, split=split)
         original = originals.setdefault((row.sha256, row.crop), row)
         if original is not row:
@@ -176,15 +203,18 @@ def _examine(sample: Sample) -> ReportRow:
     try:
         _require_storable_name(sample)
         pair = load_pair(sample)
-    except MissingFileError as error:
-        return replace(row, reason=str(error))
-    except PhotoError as error:
-        return replace(row, status="failed", reason=str(error))
+    except PairError as error:
+        return _unusable(row, str(error), error.kind)
     except OSError as error:
+        kind = "mask" if error.filename == row.mask else "photo"
         reason = f"{error.filename} cannot be read: {error.strerror}"
-        return replace(row, status="failed", reason=reason)
+        return _unusable(row, reason, f"{kind}-unreadable")
     sha256, mask_sha256, landmarks_sha256 = pair.hashes
     problem = pair.landmarks.problem
+    points = pair.landmarks.points
+    if points is not None and sample.crop is not None:
+        points = points - sample.crop[:2]
+    facts = pair_facts(pair.photo, pair.mask, points)
     return replace(
         row,
         status="stored",
@@ -194,40 +224,52 @@ def _examine(sample: Sample) -> ReportRow:
         landmarks_sha256=landmarks_sha256,
         faces=pair.landmarks.faces,
         convention=pair.convention,
-        portrait_share=round(float((pair.mask >= PERSON_FROM).mean()), 6),
+        portrait_share=round(facts.shape.share, 6),
+        findings=(Finding("landmarks-unreadable", problem),) if problem else (),
+        facts=facts,
     )
 
 
+def _unusable(row: ReportRow, reason: str, kind: str) -> ReportRow:
+    status: Status = "missing" if kind.endswith("-missing") else "failed"
+    return replace(row, status=status, reason=reason, findings=(Finding(kind, reason),))
+
+
 @contextmanager
-def _named(kind: str, place: object) -> Iterator[None]:
-    """Let errors say which file they are about."""
+def _named(what: str, place: object) -> Iterator[None]:
+    """Let errors say which file they are about, and of which kind the doctor's finding is."""
     try:
         yield
     except MissingFileError as error:
-        raise MissingFileError(f"{kind} {place} does not exist") from error
+        raise PairError(f"{what} {place} does not exist", f"{what}-missing") from error
+    except PairError as error:
+        raise PairError(f"{what} {place}: {error}", error.kind) from error
     except PhotoError as error:
-        raise PhotoError(f"{kind} {place}: {error}") from error
+        raise PairError(f"{what} {place}: {error}", f"{what}-unreadable") from error
 
 
 def _require_storable_name(sample: Sample) -> None:
     if sample.problem:
-        raise PhotoError(sample.problem)
+        raise PairError(sample.problem, "unusable-name")
     try:
         sample.name.encode()
     except UnicodeEncodeError as error:
-        raise PhotoError("its name is not valid UTF-8; rename the file") from error
+        raise PairError("its name is not valid UTF-8; rename the file", "unusable-name") from error
 
 
 def _cut(photo: Pixels, mask: Pixels, sample: Sample) -> tuple[Pixels, Pixels]:
     """Cut the box of a sample out of photo and mask, which must be of one size."""
     height, width = photo.shape[:2]
     if mask.shape != (height, width):
-        raise PhotoError(
-            f"{mask.shape[1]} x {mask.shape[0]} pixels, but its photo has {width} x {height}"
+        raise PairError(
+            f"{mask.shape[1]} x {mask.shape[0]} pixels, but its photo has {width} x {height}",
+            misfit_kind((height, width), mask.shape),
         )
     if sample.crop is None:
         return photo, mask
     x0, y0, x1, y1 = sample.crop
     if x1 > width or y1 > height:
-        raise PhotoError(f"the crop {x0},{y0},{x1},{y1} leaves the photo of {width} x {height}")
+        raise PairError(
+            f"the crop {x0},{y0},{x1},{y1} leaves the photo of {width} x {height}", "crop-outside"
+        )
     return photo[y0:y1, x0:x1], mask[y0:y1, x0:x1]

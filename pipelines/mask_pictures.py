@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipelines.decoders import open_image, pillow_errors
-from pipelines.errors import PhotoError
+from pipelines.errors import UnclearMaskError
 from pipelines.images import Pixels, open_upright
 
 LISTED_COLOURS = 4
@@ -99,7 +99,7 @@ def _plane_of_transparent_mask(image: Image.Image) -> MaskPlane:
     visible = np.asarray(rgb)[alpha > 0]
     has_one_colour = bool((visible == visible[0]).all())
     if not has_one_colour and not np.array_equal(_grey_plane(rgb), alpha):
-        raise PhotoError(
+        raise UnclearMaskError(
             "its colours and its alpha channel show different masks; save it with one of them"
         )
     return MaskPlane(alpha, "alpha")
@@ -111,7 +111,7 @@ def _grey_plane(image: Image.Image) -> Pixels:
         colours = np.unique(np.asarray(image).reshape(-1, 3), axis=0)
         listed = ", ".join("#{:02x}{:02x}{:02x}".format(*each) for each in colours[:LISTED_COLOURS])
         more = ", ..." if len(colours) > LISTED_COLOURS else ""
-        raise PhotoError(
+        raise UnclearMaskError(
             f"a mask must be grey, this one has {len(colours)} colours ({listed}{more}); save it "
             "with 255 where there is a person and 0 elsewhere"
         )

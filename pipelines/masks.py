@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
 
-from pipelines.errors import PhotoError
+from pipelines.errors import PhotoError, UnclearMaskError
 from pipelines.images import Pixels
 from pipelines.mask_pictures import MaskPlane, decode_mask
 
@@ -87,13 +87,14 @@ def _to_convention(values: NDArray[np.generic], *, is_opacity: bool) -> tuple[Pi
         return np.zeros(values.shape, np.uint8), "nobody"
     for top in (1, OPAQUE, np.iinfo(np.uint16).max):
         if np.isin(present, (0, top)).all():
-            return (values == top).astype(np.uint8) * OPAQUE, f"0/{top}"
+            # In the order of rows, which files of MATLAB do not have.
+            return np.equal(values, top, order="C").view(np.uint8) * OPAQUE, f"0/{top}"
     grey = _as_grey(values)
     if grey is not None and (is_opacity or _is_soft(grey)):
         return grey, "soft"
     listed = ", ".join(str(value) for value in present[:LISTED_VALUES])
     more = ", ..." if len(present) > LISTED_VALUES else ""
-    raise PhotoError(
+    raise UnclearMaskError(
         f"mask values {listed}{more} are neither 0/1 nor 0/255 nor a soft mask; if they are "
         "numbers of classes, say which mean a person, for example --classes 15"
     )

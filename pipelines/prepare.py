@@ -9,17 +9,20 @@ import json
 import logging
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
 
+from pipelines.doctor.dataset_findings import diagnose, near_duplicates
+from pipelines.doctor.findings import KINDS, count_by_kind
 from pipelines.errors import BanetError, StoreError
 from pipelines.examine import ReportRow, examine, settle
 from pipelines.landmarks import ReferenceFace
 from pipelines.locks import exclusive
 from pipelines.parallel import Pool, open_pool
 from pipelines.prepare_options import PrepareOptions, PrepareSummary
+from pipelines.preview import open_preview, write_preview
 from pipelines.progress import Progress, SilentProgress
 from pipelines.schema import REFERENCE_ATTRIBUTE
 from pipelines.shards import make_shard
@@ -53,7 +56,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
         InputError: The source is missing, of an unknown layout, or its reference face is damaged.
         StoreError: Something else is at the dataset's path, or no sample could be stored.
         LockedError: Another run is making the same dataset.
-        BanetError: More than `max_failures` pairs failed.
+        BanetError: More than `max_failures` pairs failed, or the preview cannot be written.
     """
     started = perf_counter()
     progress = progress or SilentProgress()
@@ -62,6 +65,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
             f"{options.dataset}: exists and is no dataset of banet's; name another path or "
             "remove it"
         )
+    open_preview(options)
     # Absolute, because workers may run elsewhere.
     source_format, samples = discover_samples(
         options.source.resolve(), options.format, options.classes
@@ -74,10 +78,11 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
         nullcontext() if options.check else _exclusive(options.dataset),
         open_pool(workers=options.workers, scheduler=options.scheduler) as pool,
     ):
-        rows = settle(samples, _examine_all(samples, pool, progress), options.split)
+        rows = _judged(samples, _examine_all(samples, pool, progress), options)
         summary = _summarise(rows, source_format, reference, started)
-        _warn_of_flat_masks(rows)
         _tell_of_landmarks(rows, reference)
+        if options.preview is not None:
+            write_preview(list(zip(samples, rows, strict=True)), options, progress)
         if options.check:
             return summary
         _refuse_failures(summary, options)
@@ -94,7 +99,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
             licence = _licence_text(options.source, [sample for sample, _ in chosen])
             attributes = _attributes(options, summary, fingerprint, licence)
             _write_store(chosen, options, attributes, reference, pool=pool, progress=progress)
-        report = "".join(json.dumps(asdict(row)) + "\n" for row in rows)
+        report = "".join(json.dumps(row.as_json()) + "\n" for row in rows)
         write_atomically(report_path(options.dataset), report.encode())
     return replace(summary, seconds=_seconds_since(started))
 
@@ -108,13 +113,21 @@ def _exclusive(dataset: Path) -> AbstractContextManager[object]:
     return exclusive(dataset.with_name(f".{dataset.name}.lock"), place=dataset)
 
 
-def _warn_of_flat_masks(rows: list[ReportRow]) -> None:
-    for share, meaning in ((0.0, "nobody"), (1.0, "nothing but a person")):
-        names = [row.name for row in rows if row.portrait_share == share]
-        if names:
-            logger.warning(
-                "%d masks show %s, %s for example: is that meant?", len(names), meaning, names[0]
-            )
+def _judged(
+    samples: list[Sample], examined: list[ReportRow], options: PrepareOptions
+) -> list[ReportRow]:
+    """Choose splits, and let the doctor say what is wrong with each pair, and with all of them."""
+    alike = near_duplicates(examined)
+    rows = settle(samples, examined, options.split, alike.firsts)
+    rows = diagnose(rows, [sample.split for sample in samples], alike.twins, frame=options.size)
+    for row in rows:
+        for finding in row.findings:
+            logger.debug("%s: %s: %s", row.name, finding.kind, finding.message)
+    counts = count_by_kind(finding for row in rows for finding in row.findings)
+    grave = [f"{count} {kind}" for kind, count in counts.items() if KINDS[kind].severity != "note"]
+    if grave:
+        logger.warning("the doctor found: %s", ", ".join(grave))
+    return rows
 
 
 def _tell_of_landmarks(rows: list[ReportRow], reference: ReferenceFace | None) -> None:
@@ -161,7 +174,9 @@ def _summarise(
         faces=0 if reference is None else sum(bool(row.faces) for row in stored),
         seconds=_seconds_since(started),
         format=source_format,
+        findings=count_by_kind(finding for row in rows for finding in row.findings),
         problems=tuple(row for row in rows if row.status != "stored"),
+        found=tuple((row.name, finding) for row in rows for finding in row.findings),
     )
 
 

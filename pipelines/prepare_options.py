@@ -1,10 +1,11 @@
 """The options and the summary of `banet prepare`."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from math import inf, isclose
 from pathlib import Path
 
 from pipelines.boundary import CANNY_THRESHOLDS
+from pipelines.doctor.findings import Finding
 from pipelines.errors import ConfigError
 from pipelines.examine import ReportRow
 from pipelines.frames import FITS, Fit
@@ -30,6 +31,7 @@ class PrepareOptions:
         split: Shares of train, val and test; a list of the dataset's own wins.
         crops: CSV file of boxes that become samples of their own, see `sources.crops`.
         check: Examine the source and write nothing.
+        preview: Folder for contact sheets; None for none.
         force: Replace a store that was made from other inputs or with other options.
         max_failures: Stop if more pairs than this fail; None for no limit.
         workers: Local worker threads; None for one per core, 0 for none.
@@ -50,6 +52,7 @@ class PrepareOptions:
     split: tuple[float, float, float] = (0.8, 0.1, 0.1)
     crops: Path | None = None
     check: bool = False
+    preview: Path | None = None
     force: bool = False
     max_failures: int | None = None
     workers: int | None = None
@@ -99,6 +102,9 @@ class PrepareSummary:
 
     Attributes:
         faces: How many of the stored samples have landmarks in the dataset.
+        findings: Of the doctor, by kind.
+        problems: The samples that are not stored.
+        found: Every finding, with the name of its sample.
     """
 
     discovered: int
@@ -110,7 +116,9 @@ class PrepareSummary:
     faces: int
     seconds: float
     format: str
+    findings: dict[str, int]
     problems: tuple[ReportRow, ...]
+    found: tuple[tuple[str, Finding], ...]
 
     @property
     def exit_code(self) -> int:
@@ -119,8 +127,12 @@ class PrepareSummary:
 
     def as_json(self) -> dict[str, object]:
         """Return the JSON summary of the command."""
-        summary = asdict(self)
-        summary["problems"] = [
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        problems = [
             {"name": row.name, "status": row.status, "reason": row.reason} for row in self.problems
         ]
-        return summary
+        found = [
+            {"name": name, "severity": finding.severity, **asdict(finding)}
+            for name, finding in self.found
+        ]
+        return {**plain, "problems": problems, "found": found}

@@ -36,14 +36,19 @@ def make_shard(
         StoreError: A file is not what it was when it was examined.
     """
     start, chosen = task
-    samples = [_stored_sample(sample, row, options, reference) for sample, row in chosen]
+    samples = [stored_sample(sample, row, options, reference) for sample, row in chosen]
     write_shard(folder, start, samples)
     return len(chosen)
 
 
-def _stored_sample(
+def stored_sample(
     sample: Sample, row: ReportRow, options: PrepareOptions, reference: Landmarks | None
 ) -> StoredSample:
+    """Read a pair again and bring it into its frame.
+
+    Raises:
+        StoreError: A file is not what it was when it was examined.
+    """
     try:
         pair = load_pair(sample)
     except PhotoError as error:

@@ -17,6 +17,7 @@ def prepare(
     split: options.Split = SplitFractions(0.8, 0.1, 0.1),
     crops: options.Crops = None,
     check: options.Check = False,
+    preview: options.Preview = None,
     force: options.Force = False,
     max_failures: options.MaxFailures = None,
     workers: options.Workers = None,
@@ -29,6 +30,7 @@ def prepare(
 ) -> None:
     """Make a dataset for training from photos and their masks."""
     from banet_cli.console import Console
+    from banet_cli.prepare_report import prepare_report
     from pipelines.prepare import PrepareOptions
     from pipelines.prepare import prepare as run
 
@@ -45,6 +47,7 @@ def prepare(
         split=split,
         crops=crops,
         check=check,
+        preview=preview,
         force=force,
         max_failures=max_failures,
         workers=workers,
@@ -52,4 +55,4 @@ def prepare(
     )
     with console.progress() as progress:
         summary = run(settings, progress=progress)
-    console.finish(summary)
+    console.finish(summary, report=prepare_report(summary))

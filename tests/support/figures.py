@@ -14,10 +14,16 @@ def draw_person(seed: int, *, height: int = 120, width: int = 90) -> tuple[Pictu
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width]
     centre = width * rng.uniform(0.4, 0.6)
-    head = (rows - height * 0.3) ** 2 + (columns - centre) ** 2 < (height * 0.15) ** 2
-    body = (rows > height * 0.5) & (abs(columns - centre) < width * 0.3)
+    radius, shoulders = height * rng.uniform(0.13, 0.17), width * rng.uniform(0.25, 0.35)
+    head = (rows - height * 0.3) ** 2 + (columns - centre) ** 2 < radius**2
+    # One shoulder is wider: people are not their own mirror images.
+    body = (rows > height * 0.5) & (columns > centre - shoulders)
+    body &= columns < centre + 0.75 * shoulders
     person = head | body
-    ground = rng.integers(0, 90, (height, width, 3))
+    # Shades as large as the figure, so that no two photos are near duplicates; little red in them.
+    shades = Image.fromarray(rng.integers(0, 190, (8, 6, 3), np.uint8))
+    ground = np.asarray(shades.resize((width, height), Image.Resampling.BILINEAR)) * (0.4, 1.0, 1.0)
+    ground = ground + rng.integers(0, 60, (height, width, 3))
     figure = np.array([200, 160, 120]) + rng.integers(-20, 20, (height, width, 3))
     photo = np.where(person[..., None], figure, ground).astype(np.uint8)
     return photo, person.astype(np.uint8) * 255

@@ -76,8 +76,9 @@ def drawn_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index in range(12):
         mask = Image.new("L", (48, 64))
         ImageDraw.Draw(mask).ellipse((8 + index, 10, 36, 80 - index), fill=255)
-        backdrop = noise.integers(0, 128, (64, 48, 3), dtype=np.uint8)
-        photo = Image.fromarray(backdrop)
+        # Coarse shades, so that no two photos are near duplicates.
+        shades = Image.fromarray(noise.integers(0, 190, (8, 6, 3), dtype=np.uint8))
+        photo = shades.resize((48, 64), Image.Resampling.BILINEAR)
         photo.paste((230, 180, 150), mask=mask)
         photo.save(root / "images" / f"{index}.png")
         mask.save(root / "masks" / f"{index}.png")

@@ -161,7 +161,8 @@ def test_empty_masks_are_stored_and_said(
     Image.new("L", (90, 120)).save(copied / "masks" / "03.png")
     summary = prepare(options(copied, tmp_path / "out.zarr"))
     assert summary.stored == 24
-    assert "1 masks show nobody, 03 for example" in caplog.text
+    assert summary.findings == {"empty-mask": 1}
+    assert "the doctor found: 1 empty-mask" in caplog.text
 
 
 def test_parallel_and_synchronous_runs_write_the_same_bytes(

@@ -73,4 +73,4 @@ def test_an_opaque_picture_is_said_to_be_nothing_but_a_person(
 ) -> None:
     save(folder / "opaque.png", cut_out(3, np.full((SIDE, SIDE), 255, np.uint8)))
     prepared(folder)
-    assert "1 masks show nothing but a person, opaque for example" in caplog.text
+    assert "1 full-mask" in caplog.text

@@ -1,0 +1,154 @@
+"""Contact sheets of a dataset: a sample of what is stored, and what the doctor found.
+
+Photo, mask over the photo and boundary target stand side by side.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+import cv2
+import numpy as np
+
+from pipelines.doctor.findings import KINDS, Finding
+from pipelines.encoding import encode
+from pipelines.errors import BanetError, ConfigError, PhotoError
+from pipelines.examine import ReportRow, load_pair
+from pipelines.images import PERSON_FROM, Pixels, decode_photo
+from pipelines.prepare_options import PrepareOptions
+from pipelines.progress import Progress
+from pipelines.shards import stored_sample
+from pipelines.sheets import Entry, contact_sheet
+from pipelines.sources import Sample
+from pipelines.sources.mask_origin import MaskFile
+from pipelines.storage import Location
+from pipelines.whole_files import read_bytes, write_atomically
+
+SAMPLED = 18
+SHOWN_PER_KIND = 18
+SEED = 0
+"""Of the choice of samples: the same dataset gives the same sheets."""
+
+STAIN = (230, 30, 30)
+STAIN_SHARE = 0.4
+"""Share of the colour over the person."""
+
+NOTHING = np.full((200, 150, 3), 225, np.uint8)
+"""Shown instead of a file that cannot be read."""
+
+Listed = tuple[Sample, ReportRow]
+
+
+def open_preview(options: PrepareOptions) -> None:
+    """Create the folder of the sheets before anything is read.
+
+    Raises:
+        ConfigError: It lies in the source, where its pictures might be taken for photos.
+        BanetError: It cannot be created.
+    """
+    folder = options.preview
+    if folder is None:
+        return
+    if folder.resolve().is_relative_to(options.source.resolve()):
+        raise ConfigError(f"--preview {folder}: lies inside of the dataset; choose a folder beside")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _failure(folder, error) from error
+
+
+def write_preview(listed: Sequence[Listed], options: PrepareOptions, progress: Progress) -> None:
+    """Write `samples.jpg`, and `KIND.jpg` for every kind of finding, into the preview folder.
+
+    Sheets of kinds that are not found any more are removed.
+
+    Raises:
+        BanetError: The folder cannot be written to.
+    """
+    folder = options.preview
+    assert folder is not None
+    by_name = {sample.name: sample for sample, _ in listed}
+    progress.start("contact sheets", 1 + len(KINDS))
+    try:
+        stored = [each for each in listed if each[1].status == "stored"]
+        if stored:
+            chosen = Random(SEED).sample(stored, min(SAMPLED, len(stored)))  # noqa: S311
+            entries = [_stored_entry(sample, row, options) for sample, row in chosen]
+            _write(folder / "samples.jpg", entries, f"{len(entries)} of {len(stored)} samples")
+        progress.advance()
+        for kind in KINDS:
+            found = [
+                (sample, finding)
+                for sample, row in listed
+                for finding in row.findings
+                if finding.kind == kind
+            ]
+            path = folder / f"{kind}.jpg"
+            if found:
+                shown = [_found_entry(*each, by_name) for each in found[:SHOWN_PER_KIND]]
+                title = f"{kind}, {len(shown)} of {len(found)}: {KINDS[kind].meaning}"
+                _write(path, shown, title)
+            else:
+                path.unlink(missing_ok=True)
+            progress.advance()
+    except OSError as error:
+        raise _failure(folder, error) from error
+    progress.finish()
+
+
+def stained(photo: Pixels, mask: Pixels) -> Pixels:
+    """Stain what a mask calls a person, (H, W, 3) uint8, and draw its outline."""
+    person = (mask >= PERSON_FROM).astype(np.uint8)
+    colour = np.full_like(photo, STAIN)
+    mixed = np.asarray(cv2.addWeighted(photo, 1 - STAIN_SHARE, colour, STAIN_SHARE, 0), np.uint8)
+    shown = np.where(person[..., None] > 0, mixed, photo)
+    side = 1 + max(mask.shape) // 200
+    shown[cv2.morphologyEx(person, cv2.MORPH_GRADIENT, np.ones((side, side))) > 0] = STAIN
+    return shown
+
+
+def _stored_entry(sample: Sample, row: ReportRow, options: PrepareOptions) -> Entry:
+    stored = stored_sample(sample, row, options, None)
+    y, x, height, width = stored.valid
+    inside = slice(y, y + height), slice(x, x + width)
+    image, mask, boundary = (each[inside] for each in (stored.image, stored.mask, stored.boundary))
+    return Entry(
+        pictures=[image, stained(image, mask), boundary * 255],
+        caption=f"{row.name}, {row.split}, {row.portrait_share:.0%} person",
+    )
+
+
+def _found_entry(sample: Sample, finding: Finding, by_name: dict[str, Sample]) -> Entry:
+    pictures = _pictures(sample)
+    if finding.other in by_name:
+        pictures += _pictures(by_name[finding.other])
+    return Entry(pictures=pictures, caption=f"{sample.name}: {finding.message}")
+
+
+def _pictures(sample: Sample) -> list[Pixels]:
+    """Return the photo and what its mask says of it, as far as they can be read."""
+    try:
+        pair = load_pair(sample)
+    except PhotoError:
+        mask = sample.mask
+        drawn = _readable(mask.path) if isinstance(mask, MaskFile) else NOTHING
+        return [_readable(sample.photo), drawn]
+    return [pair.photo, stained(pair.photo, pair.mask)]
+
+
+def _readable(path: Location) -> Pixels:
+    try:
+        return decode_photo(read_bytes(path)).pixels
+    except PhotoError:
+        return NOTHING
+
+
+def _write(path: Path, entries: Sequence[Entry], title: str) -> None:
+    write_atomically(path, encode(contact_sheet(entries, title), "jpg"))
+
+
+def _failure(folder: Path, error: OSError) -> BanetError:
+    return BanetError(
+        f"--preview {folder}: cannot be written ({error.strerror or error}); mend its permissions "
+        "or choose another folder"
+    )

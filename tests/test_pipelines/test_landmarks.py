@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from faces import symmetric_face, write_landmarks
-from permissions import close_folder
+from permissions import closed
 from scipy.io import savemat
 
 from pipelines.landmarks import MIRRORED, read_landmarks
@@ -33,12 +33,10 @@ def test_absent_file_is_no_problem(path: Path | None) -> None:
     assert (found.points, found.faces, found.sha256, found.problem) == (None, None, "", "")
 
 
-def test_folder_that_may_not_be_searched_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folder_that_may_not_be_searched_is_named(tmp_path: Path) -> None:
     path = write_landmarks(tmp_path, 1, symmetric_face(30, 40))
-    close_folder(monkeypatch, path.parent)
-    found = read_landmarks(path)
+    with closed(path.parent):
+        found = read_landmarks(path)
     assert found.points is None
     assert "00001.mat: cannot be read: Permission denied" in found.problem
 

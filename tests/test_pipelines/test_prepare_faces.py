@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zarr
 from faces import symmetric_face, write_landmarks, write_reference
-from permissions import close_folder
+from permissions import closed
 from PIL import Image
 from scipy.io import savemat
 
@@ -196,10 +196,12 @@ def test_useless_references_are_named(faces_folder: Path, tmp_path: Path) -> Non
 
 
 def test_reference_that_may_not_be_read_ends_the_run_with_a_remedy(
-    faces_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    faces_folder: Path, tmp_path: Path
 ) -> None:
-    close_folder(monkeypatch, faces_folder / "images_tracker")
-    with pytest.raises(InputError, match=r"00047\.mat: cannot be read: .*make it readable"):
+    with (
+        closed(faces_folder / "images_tracker"),
+        pytest.raises(InputError, match=r"00047\.mat: cannot be read: .*make it readable"),
+    ):
         prepare(options(faces_folder, tmp_path / "out.zarr"))
 
 

@@ -1,4 +1,4 @@
-"""Folders that may not be searched, for tests that may run as root."""
+"""Files and folders that may not be read, for tests that may run as root."""
 
 import ctypes
 import os
@@ -13,15 +13,15 @@ _READS_EVERYTHING = 1 << 1 | 1 << 2  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
 
 
 @contextmanager
-def closed(folder: Path) -> Iterator[None]:
-    """Let the system refuse this thread, and those that it starts, to look into a folder."""
-    mode = folder.stat().st_mode
-    folder.chmod(0)
+def closed(path: Path) -> Iterator[None]:
+    """Let the system refuse this thread, and those that it starts, to read a file or a folder."""
+    mode = path.stat().st_mode
+    path.chmod(0)
     try:
         with _without_privileges():
             yield
     finally:
-        folder.chmod(mode)
+        path.chmod(mode)
 
 
 @contextmanager

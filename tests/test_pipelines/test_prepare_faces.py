@@ -199,7 +199,7 @@ def test_reference_that_may_not_be_read_ends_the_run_with_a_remedy(
     faces_folder: Path, tmp_path: Path
 ) -> None:
     with (
-        closed(faces_folder / "images_tracker"),
+        closed(faces_folder / "images_tracker" / "00047.mat"),
         pytest.raises(InputError, match=r"00047\.mat: cannot be read: .*make it readable"),
     ):
         prepare(options(faces_folder, tmp_path / "out.zarr"))

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pipelines import evaluate as evaluate_module
-from pipelines import onnx_weights, segment_run
+from pipelines import onnx_weights, run_workers
 from pipelines.errors import ConfigError, WeightsError
 from pipelines.onnx_engine import LEAST_VERSIONS, require
 from pipelines.onnx_metadata import OnnxInfo, exported_description
@@ -74,7 +74,7 @@ def test_workers_share_the_cores(
     weights: str, workers: int, threads: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    monkeypatch.setattr(segment_run, "available_cores", lambda: 8)
+    monkeypatch.setattr(run_workers, "available_cores", lambda: 8)
     options = SegmentOptions(inputs=(Path("photos"),), weights=weights)
     pool: Any = SimpleNamespace(workers=workers)
 

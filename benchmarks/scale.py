@@ -57,8 +57,6 @@ class Work:
         name: Size of the photos, and composite.
         cpu_seconds: Of all that the run did, start-up aside, in all threads.
         forward_seconds: Of it, of the network.
-        shrinks_apart: Whether these are without the shrinking of the photo before it, as they are
-            since that is a stage of its own.
         megabytes_read: Per photo.
         megabytes_written: Per photo.
         files_written: Per photo.
@@ -67,7 +65,6 @@ class Work:
     name: str
     cpu_seconds: float
     forward_seconds: float
-    shrinks_apart: bool
     megabytes_read: float
     megabytes_written: float
     files_written: int
@@ -124,7 +121,6 @@ def _work(result: dict[str, Any]) -> Work:
         name=f"{case['photos']}, {_COMPOSITES[case['composite']]}",
         cpu_seconds=result["cpu_seconds_per_photo"],
         forward_seconds=result["stages"][GPU_STAGE] / 1000,
-        shrinks_apart="shrink" in result["stages"],
         megabytes_read=result["megabytes_read"],
         megabytes_written=result["megabytes_written"],
         files_written=round(result["files_written"] / count),
@@ -214,12 +210,6 @@ def _gpus(works: list[Work]) -> str:
             ]
         )
     header = ["photos", "network, CPU ms", "the rest, CPU ms", "gain at most", "photos/s per core"]
-    remark = (
-        ""
-        if all(work.shrinks_apart for work in works)
-        else "The network counts with the shrinking of the photo before it, which stays on the "
-        "cores.\n"
-    )
     return f"""\
 ## GPUs
 
@@ -228,7 +218,7 @@ remain. So it makes a run at most so many times as fast, however fast it is itse
 many cores beside it that their photos per second (last column, each) add up to its own.
 
 {markdown_table(header, rows)}
-{remark}What a GPU does per second was not measured.
+What a GPU does per second was not measured.
 """
 
 
@@ -247,7 +237,8 @@ def _limits(works: list[Work], soak: dict[str, Any], photos: int) -> str:
    up to {MOST_PHOTOS_PER_TASK} at a time. Its memory changed by {slope:+.2f} MB for 10,000 photos
    over {soak["photos"]:,} (most: {most:,.0f} MB), while the list grew shorter.
    Split from some ten million photos on: `--shard 1/100` to `--shard 100/100`, as jobs of whatever
-   queue there is; each has a ledger of its own and resumes by itself. A Dask cluster is for what one driver can hand out.
+   queue there is; each has a ledger of its own and resumes by itself. A Dask cluster is for what
+   one driver can hand out.
 3. **The ledger.** {row_bytes:,.0f} bytes a photo are {row_bytes * photos / 1e9:,.0f} GB of
    `results.jsonl` for all. Shards keep it in parts; a run without `--shard` joins them, which is
    the run to leave out.

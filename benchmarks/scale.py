@@ -247,7 +247,8 @@ def _limits(works: list[Work], soak: dict[str, Any], photos: int) -> str:
    up to {MOST_PHOTOS_PER_TASK} at a time. Its memory changed by {slope:+.2f} MB for 10,000 photos
    over {soak["photos"]:,} (most: {most:,.0f} MB), while the list grew shorter.
    Split from some ten million photos on: `--shard 1/100` to `--shard 100/100`, as jobs of whatever
-   queue there is; each has a ledger of its own and resumes by itself. A Dask cluster is for what one driver can hand out.
+   queue there is; each has a ledger of its own and resumes by itself. A Dask cluster is for what one
+   driver can hand out.
 3. **The ledger.** {row_bytes:,.0f} bytes a photo are {row_bytes * photos / 1e9:,.0f} GB of
    `results.jsonl` for all. Shards keep it in parts; a run without `--shard` joins them, which is
    the run to leave out.

@@ -6,6 +6,8 @@ from pipelines.ledger import ledger_rows
 from pipelines.segment_options import Failure
 from pipelines.storage import Location
 
+UNKNOWN = "the ledger does not say why; run the same command again"
+
 
 def read_failures(ledger: Location, sources: Collection[str]) -> tuple[Failure, ...]:
     """Return why photos failed, sorted by their paths.
@@ -19,9 +21,8 @@ def read_failures(ledger: Location, sources: Collection[str]) -> tuple[Failure, 
     """
     if not sources:
         return ()
-    reasons = {
-        row.source: row.error or ""
-        for row in ledger_rows(ledger, status="failed")
-        if row.source in sources
-    }
+    reasons = dict.fromkeys(sources, UNKNOWN)
+    for row in ledger_rows(ledger, status="failed"):
+        if row.source in reasons:
+            reasons[row.source] = row.error or UNKNOWN
     return tuple(Failure(source=source, error=reasons[source]) for source in sorted(reasons))

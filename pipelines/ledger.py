@@ -291,9 +291,11 @@ class Ledger:
 
     def _rewrite(self) -> None:
         """Bring the rows in order, the newest of every photo."""
-        self._check()
-        self._log.sync()
-        if isinstance(self._log, FileLog):
+        if isinstance(self._log, ObjectLog):
+            self._log.write_now(before_each_try=self._check)
+        else:
+            self._check()
+            self._log.sync()
             self._log.check()
         if isinstance(self._path, RemotePath):
             write_ledger(self._path, {**self._earlier, **read_ledger(self._path)})

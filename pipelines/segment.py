@@ -77,9 +77,8 @@ def segment(options: SegmentOptions, *, progress: Progress | None = None) -> Seg
         run.computed_by(probed)
     if options.dry_run:
         run.plan()
-    else:
-        run.do(progress or SilentProgress())
-    return run.summary()
+        return run.summary()
+    return run.do(progress or SilentProgress())
 
 
 def probe_device(options: SegmentOptions) -> tuple[str, str]:

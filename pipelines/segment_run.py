@@ -113,7 +113,7 @@ class SegmentRun:
         self.counts["skipped"] = self.discovered - len(work)
         return work, earlier
 
-    def do(self, progress: Progress) -> None:
+    def do(self, progress: Progress) -> SegmentSummary:
         """Segment the photos that are to be done, and write ledger and `run.json`.
 
         Raises:
@@ -141,6 +141,8 @@ class SegmentRun:
             self._write_run_file(finished=True)
             if self.review is not None:
                 self._write_review(self.review, self.folder.closed_rows, progress)
+            # Before another run takes over the ledger, from which the failures are read.
+            return self.summary()
 
     def figures(self) -> RunFigures:
         """Return how the run stands; called from the thread of a display, too."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
+from typing import NoReturn
 
 from pipelines.errors import BanetError, LockedError
 from pipelines.ledger import Ledger
@@ -104,7 +105,7 @@ class WatchRun(SegmentRun):
         )
         return len(self._status) + waiting
 
-    def do(self, progress: Progress) -> None:
+    def do(self, progress: Progress) -> NoReturn:
         """Segment photos, old and new, and never return.
 
         Raises:

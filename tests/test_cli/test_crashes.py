@@ -80,7 +80,7 @@ def kill_again_and_again(
         kept = identities(out, before)
         earlier, still_to_do = set(masks_in(out)), photos - len(before)
         # Some die while they start, others after some photos, all before the last one is done.
-        more = chance.randint(0, max(0, 2 * still_to_do // left - 4))
+        more = chance.randint(0, max(0, min(2 * still_to_do // left - 4, still_to_do - 5)))
         seconds = chance.uniform(0, LONGEST_START) if chance.random() < 0.3 else 60
         with started(*command, log=log) as process:
             # Masks, since rows come by the task, and those of the last ones nearly at once.

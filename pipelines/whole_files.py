@@ -89,7 +89,11 @@ def remove_file(path: FilePath) -> None:
 
 
 def _read_file(path: Path | str) -> bytes:
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:  # it comes from a list, not from a folder
+        raise PhotoError(f"no file can have this name ({error})") from error
+    if not stat.S_ISREG(mode):
         raise PhotoError("not a regular file")
     with open(path, "rb", opener=_open_without_waiting) as file:
         status = os.fstat(file.fileno())

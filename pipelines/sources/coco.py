@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 from pipelines.errors import InputError, PhotoError
 from pipelines.sources.classes import Classes, chosen_classes
 from pipelines.sources.coco_masks import CocoMask, Shape, pack
+from pipelines.sources.files import ANNOTATIONS as FOLDER
 from pipelines.sources.files import SourceFiles, split_named, without_suffix
 from pipelines.sources.sample import Sample, sample_names
 from pipelines.storage import Location
 from pipelines.whole_files import read_bytes
 
 logger = logging.getLogger(__name__)
-
-FOLDER = "annotations"
 
 ROBOFLOW = "_annotations.coco.json"
 """How Roboflow calls the file that lies among the photos of a split."""
@@ -114,6 +113,9 @@ def _read(files: SourceFiles, name: str) -> _File:
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no object with {', '.join(_KEYS)}")
     entries = {key: _entries(content, key, str(path)) for key in (*_KEYS, "licenses")}
+    _refuse_damage(entries["images"], path)
+    for key in ("images", "categories"):
+        _refuse_repetition(entries[key], key, path)
     return _File(
         name=name,
         images=entries["images"],
@@ -158,6 +160,29 @@ def _is_whole(key: str, entry: Any) -> bool:
 
 def _are_ids(*values: Any) -> bool:
     return all(isinstance(value, int | str) for value in values)
+
+
+def _refuse_damage(images: list[Any], path: Location) -> None:
+    for position, image in enumerate(images):
+        name, licence = image["file_name"], image.get("license")
+        if _base_name(name) in {"", ".", ".."}:
+            raise InputError(f"{path}: images[{position}] has the file_name {name!r}, no file's")
+        if not isinstance(licence, int | str | float | None):
+            raise InputError(f"{path}: images[{position}] has a license that is no id: {licence!r}")
+
+
+def _refuse_repetition(entries: list[Any], key: str, path: Location) -> None:
+    """Refuse ids that stand for several: nobody knows which of them an annotation means."""
+    field = _FIELDS[key][1]
+    seen: dict[Any, str] = {}
+    for entry in entries:
+        if entry["id"] in seen:
+            raise InputError(
+                f"{path}: {key} has the id {entry['id']!r} twice, of {seen[entry['id']]!r} and of "
+                f"{entry[field]!r}; give each an id of its own, in its annotations too, or leave "
+                "one out"
+            )
+        seen[entry["id"]] = entry[field]
 
 
 def _samples(files: SourceFiles, content: _File, classes: Classes) -> Iterator[tuple[str, Sample]]:

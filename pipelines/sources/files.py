@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from pipelines.errors import InputError
 from pipelines.folder_walk import walk
@@ -18,6 +19,11 @@ _SPLITS = {
 
 _TABLES = (".csv", ".json")
 """Files that may be named instead of the folder that they lie in."""
+
+ANNOTATIONS = "annotations"
+"""Where COCO has its lists: in a folder of their own, beside the photos."""
+
+Place = TypeVar("Place", Path, RemotePath)
 
 
 @dataclass(frozen=True)
@@ -67,18 +73,23 @@ def list_files(source: Location) -> SourceFiles:
             raise InputError(
                 f"{source}: a file; name the folder that holds the dataset, or a .csv or .json file"
             )
-        root = source.parent
-        if root.name == "annotations":  # as COCO has it, beside the photos
-            root = root.parent
-            return SourceFiles(root, _names(root), chosen=f"annotations/{source.name}")
-        return SourceFiles(root, _names(root), chosen=source.name)
+        root = root_of(source)
+        below = "" if root == source.parent else f"{ANNOTATIONS}/"
+        return SourceFiles(root, _names(root), chosen=f"{below}{source.name}")
     except OSError as error:
         raise InputError(f"{source}: cannot be read ({error.strerror})") from error
 
 
+def root_of(table: Place) -> Place:
+    """Return the folder of the dataset that a table or list is of, given as an absolute path."""
+    folder = table.parent
+    return folder.parent if folder.name == ANNOTATIONS else folder
+
+
 def without_suffix(name: str) -> str:
-    """Return a relative path without its extension."""
-    return PurePosixPath(name).with_suffix("").as_posix()
+    """Return a relative path without its extension, if it has a last part at all."""
+    path = PurePosixPath(name)
+    return path.with_suffix("").as_posix() if path.name else name
 
 
 def split_named(name: str) -> str | None:

@@ -41,7 +41,7 @@ def checked_points(points: Any, mask: Pixels) -> NDArray[np.float64]:
     """
     try:
         array = np.asarray(points, np.float64).reshape(-1, 2)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise PhotoError("a polygon is not a list of pairs of numbers") from error
     height, width = mask.shape
     size = np.array([width, height])

@@ -125,11 +125,17 @@ def _whole_name(photo: str) -> str:
 
 def _class_names(meta: Location) -> list[str]:
     try:
-        return [each["title"] for each in json.loads(read_bytes(meta))["classes"]]
-    except (PhotoError, ValueError, KeyError, TypeError) as error:
+        return [_text(each["title"]) for each in json.loads(read_bytes(meta))["classes"]]
+    except (PhotoError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
             f"{meta}: not the list of classes of a Supervisely project ({error!r})"
         ) from error
+
+
+def _text(title: Any) -> str:
+    if not isinstance(title, str):
+        raise TypeError(f"{title!r} is no name of a class")
+    return title
 
 
 def _draw(content: bytes, classes: ClassChoice) -> Pixels:
@@ -137,8 +143,8 @@ def _draw(content: bytes, classes: ClassChoice) -> Pixels:
         annotation = json.loads(content)
         size, objects = annotation["size"], annotation["objects"]
         mask = blank_mask(size["height"], size["width"])
-        titles = [each["classTitle"] for each in objects]
-    except (ValueError, KeyError, TypeError) as error:
+        titles = [_text(each["classTitle"]) for each in objects]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise PhotoError(f"not an annotation of Supervisely ({error!r})") from error
     for number, (title, each) in enumerate(zip(titles, objects, strict=True), start=1):
         if title not in classes.people | classes.removed:
@@ -147,7 +153,7 @@ def _draw(content: bytes, classes: ClassChoice) -> Pixels:
             shape = _shape(each, mask)
         except PhotoError as error:
             raise PhotoError(f"object {number} ({title}): {error}") from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise PhotoError(f"object {number} ({title}) is damaged ({error!r})") from error
         if title in classes.people:
             np.maximum(mask, shape, out=mask)

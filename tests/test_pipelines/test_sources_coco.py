@@ -157,6 +157,7 @@ def test_licences_of_what_is_stored_are_kept(tmp_path: Path) -> None:
     assert prepared(root).licence == expected
 
 
+IMAGE = {"id": 1, "file_name": "a.png", "height": SIDE, "width": SIDE}
 WHOLE = runs(RING)
 SHORT = {**packed_runs(RING[:, 1:]), "size": [SIDE, SIDE]}
 CUT = {**packed_runs(RING), "counts": packed_runs(RING)["counts"] + "P"}
@@ -168,6 +169,7 @@ CUT = {**packed_runs(RING), "counts": packed_runs(RING)["counts"] + "P"}
         ([], "it has no segmentation that could be drawn"),
         (None, "it has no segmentation"),
         ([[1, 2, 3, 4, 5, "a"]], "something else than numbers"),
+        ([[1, 2, 3, 4, 5, 10**400]], "something else than numbers"),
         ([[1, 2, 3, 4, 5, 6, 7]], "not a list of pairs of numbers"),
         ([[1, 2, 3, 4, 5, 1e9]], "outside of 40 x 40 pixels"),
         ([[1, 2, 3, 4, 5, float("nan")]], "outside of 40 x 40 pixels"),
@@ -208,6 +210,20 @@ def test_an_outline_of_two_points_covers_nothing(tmp_path: Path) -> None:
         ({"images": [{"id": 1}]}, r"images\[0\] is damaged or has no id or no file_name"),
         ({"annotations": [{"id": 1, "image_id": 3}]}, r"annotations\[0\] is damaged or has no"),
         ({"annotations": [annotation(1, [], image_id=[])]}, r"annotations\[0\] is damaged"),
+        (
+            {"images": [IMAGE, {**IMAGE, "file_name": "b.png"}]},
+            "images has the id 1 twice, of 'a.png",
+        ),
+        ({"images": [{**IMAGE, "license": [1]}]}, r"images\[0\] has a license that is no id"),
+        ({"images": [{**IMAGE, "file_name": ""}]}, r"images\[0\] has the file_name '', no file's"),
+        (
+            {"images": [{**IMAGE, "file_name": "/"}]},
+            r"images\[0\] has the file_name '/', no file's",
+        ),
+        (
+            {"categories": [{"id": 1, "name": "person"}, {"id": 1, "name": "dog"}]},
+            "categories has the id 1 twice, of 'person' and of 'dog'; give each an id of its own",
+        ),
         ({"categories": [{"id": 1}]}, r"categories\[0\] is damaged or has no id or no name"),
     ],
 )
@@ -238,6 +254,16 @@ def test_images_of_impossible_sizes_fail_alone(tmp_path: Path) -> None:
     assert "height None and width 40 are no numbers of pixels" in reasons[1]
     assert "40 x 1000000000 pixels, the limit is 200,000,000" in reasons[2]
     assert "40 x 41 pixels, but its photo has 40 x 40" in reasons[3]
+
+
+def test_a_name_that_no_file_can_have_fails_alone(tmp_path: Path) -> None:
+    root = write_coco(tmp_path / "in", [], images=2)
+    listed = content([], images=2)
+    listed["images"][1]["file_name"] = "2\0.png"
+    write_json(root / "annotations" / "instances_train2017.json", listed)
+    found = prepared(root)
+    assert (found.summary.stored, found.summary.failed) == (1, 1)
+    assert "no file can have this name" in found.rows["train2017/2\0"]["reason"]
 
 
 def test_annotations_of_unlisted_images_are_told(

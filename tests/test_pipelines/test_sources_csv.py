@@ -82,6 +82,17 @@ def test_a_row_without_a_mask_fails_alone(folder: Path) -> None:
     assert rows["line 4"]["reason"].endswith("list.csv, line 4: names no image")
 
 
+def test_names_that_no_file_can_have_fail_alone(folder: Path) -> None:
+    write(
+        folder, ROWS[0], ".,who/mask-of-1.png", "/,who/mask-of-1.png", "a\0b.png,who/mask-of-2.png"
+    )
+    reasons = [row["reason"] for row in prepared(folder).rows.values()]
+    assert reasons[0] == ""
+    assert "not a regular file" in reasons[1]
+    assert "not a regular file" in reasons[2]
+    assert "no file can have this name" in reasons[3]
+
+
 def test_photos_that_differ_in_their_extension_keep_it(folder: Path) -> None:
     save(folder / "shots" / "0.bmp", noise(9))
     write(folder, ROWS[0], "shots/0.bmp,who/mask-of-1.png")

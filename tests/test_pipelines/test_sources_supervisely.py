@@ -179,6 +179,9 @@ def test_an_old_annotation_of_two_photos_is_a_problem(tmp_path: Path) -> None:
     assert rows["ds0/a.png"]["reason"] == "ds0/ann/a.json may belong to several photos"
 
 
+AT_INFINITY = bitmap(exported_png(RING), 0, 0)
+AT_INFINITY["bitmap"]["origin"] = [float("inf"), 0]
+
 NOT_A_PNG = {
     "classTitle": "person",
     "geometryType": "bitmap",
@@ -193,6 +196,9 @@ NOT_A_PNG = {
         (polygon(0, 0, 500, 5), r"the point 499, 0 lies outside of 40 x 40 pixels"),
         ({**polygon(0, 0, 5, 5), "points": {}}, r"is damaged \(KeyError\('exterior'\)\)"),
         ({**polygon(0, 0, 5, 5), "points": {"exterior": [["a"]]}}, "not a list of pairs"),
+        ({**polygon(0, 0, 5, 5), "points": {"exterior": [[10**400, 0]]}}, "not a list of pairs"),
+        (bitmap(exported_png(RING), 10**400, 0), "lies outside of 40 x 40"),
+        (AT_INFINITY, r"is damaged \(OverflowError"),
         (bitmap(exported_png(RING), 99, 0), "a bitmap at 99, 0 lies outside of 40 x 40"),
         (bitmap(exported_png(RING)[:60], 0, 0), "image"),
         (NOT_A_PNG, "its bitmap cannot be unpacked"),
@@ -211,7 +217,14 @@ def test_damaged_objects_name_file_and_place(
 
 @pytest.mark.parametrize(
     "content",
-    ["{", "[]", '{"size": {"height": 40, "width": 40}}', '{"size": {"width": 40}, "objects": []}'],
+    [
+        "{",
+        "[]",
+        '{"size": {"height": 40, "width": 40}}',
+        '{"size": {"width": 40}, "objects": []}',
+        '{"size": {"height": 40, "width": 40}, "objects": [{"classTitle": ["person"]}]}',
+        pytest.param("[" * 200_000, id="deeply nested"),
+    ],
 )
 def test_damaged_annotations_fail_alone(tmp_path: Path, content: str) -> None:
     root = project(tmp_path / "in", [polygon(1, 1, 10, 10)], [])
@@ -230,6 +243,7 @@ def test_a_mask_of_another_size_than_its_photo_fails(tmp_path: Path) -> None:
 
 def test_a_damaged_list_of_classes_is_named(tmp_path: Path) -> None:
     root = project(tmp_path / "in", [])
-    (root / "meta.json").write_text('{"classes": 3}')
-    with pytest.raises(InputError, match=r"meta\.json: not the list of classes"):
-        discover_samples(root)
+    for content in ('{"classes": 3}', '{"classes": [{"title": ["person"]}]}', "[" * 200_000):
+        (root / "meta.json").write_text(content)
+        with pytest.raises(InputError, match=r"meta\.json: not the list of classes"):
+            discover_samples(root)

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
 
 from pipelines.errors import InputError
 from pipelines.folder_walk import walk
@@ -22,8 +21,6 @@ _TABLES = (".csv", ".json")
 
 ANNOTATIONS = "annotations"
 """Where COCO has its lists: in a folder of their own, beside the photos."""
-
-Place = TypeVar("Place", Path, RemotePath)
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ def list_files(source: Location) -> SourceFiles:
         raise InputError(f"{source}: cannot be read ({error.strerror})") from error
 
 
-def root_of(table: Place) -> Place:
+def root_of(table: Location) -> Location:
     """Return the folder of the dataset that a table or list is of, given as an absolute path."""
     folder = table.parent
     return folder.parent if folder.name == ANNOTATIONS else folder

@@ -12,11 +12,12 @@ from typing import Literal
 from pipelines.doctor.facts import PairFacts, pair_facts
 from pipelines.doctor.findings import Finding
 from pipelines.doctor.misfits import PairError, misfit_kind
-from pipelines.errors import MissingFileError, PhotoError, UnclearMaskError
+from pipelines.errors import MissingFileError, OutOfReachError, PhotoError, UnclearMaskError
 from pipelines.images import Pixels, decode_photo
 from pipelines.landmarks import LandmarkFile, read_landmarks
 from pipelines.sources import Sample
 from pipelines.sources.mask_origin import MaskFile
+from pipelines.split_groups import leaders, tell_of_lopsided_splits
 from pipelines.whole_files import read_bytes
 
 Status = Literal["stored", "duplicate", "missing", "failed"]
@@ -132,9 +133,9 @@ def settle(
     """Mark duplicates and choose splits.
 
     Equal photos share a split, whatever they are called and however they are cropped, and so do
-    near duplicates, as the first of them would: if one of them is listed for the test, that is it,
-    else if one is for validation. What is listed for training stays there if the source lists
-    photos for validation too.
+    near duplicates, as the one of the smallest hash would: if one of them is listed for the test,
+    that is it, else if one is for validation. What is listed for training stays there if the source
+    lists photos for validation too.
 
     Args:
         samples: All of the source.
@@ -144,12 +145,10 @@ def settle(
     """
     has_own_val = any(sample.split == "val" for sample in samples)
     final = {"val", "test", "train"} if has_own_val else {"test"}
-    leaders: dict[str, str] = {}
-    for row, first in zip(examined, firsts, strict=True):
-        leaders.setdefault(row.sha256, examined[first].sha256)
+    leader_of = leaders([row.sha256 for row in examined], firsts)
     listed: dict[str, str | None] = {}
     for sample, row in zip(samples, examined, strict=True):
-        leader = leaders[row.sha256]
+        leader = leader_of[row.sha256]
         known = listed.setdefault(leader, sample.split)
         if _STRICTNESS[sample.split] > _STRICTNESS[known]:
             listed[leader] = sample.split
@@ -159,7 +158,7 @@ def settle(
         if row.status != "stored":
             rows.append(row)
             continue
-        leader = leaders[row.sha256]
+        leader = leader_of[row.sha256]
         split = listed[leader]
         if split not in final:
             split = split_of(leader, shares, split)
@@ -168,6 +167,10 @@ def settle(
         if original is not row:
             settled = replace(settled, status="duplicate", reason=f"same photo as {original.name}")
         rows.append(settled)
+    stored = [row for row in rows if row.status == "stored"]
+    tell_of_lopsided_splits(
+        [(row.name, leader_of[row.sha256], row.split) for row in stored], shares
+    )
     return rows
 
 
@@ -206,9 +209,8 @@ def _examine(sample: Sample) -> ReportRow:
     except PairError as error:
         return _unusable(row, str(error), error.kind)
     except OSError as error:
-        kind = "mask" if error.filename == row.mask else "photo"
         reason = f"{error.filename} cannot be read: {error.strerror}"
-        return _unusable(row, reason, f"{kind}-unreadable")
+        return _unusable(row, reason, "out-of-reach")
     sha256, mask_sha256, landmarks_sha256 = pair.hashes
     problem = pair.landmarks.problem
     points = pair.landmarks.points
@@ -242,6 +244,8 @@ def _named(what: str, place: object) -> Iterator[None]:
         yield
     except MissingFileError as error:
         raise PairError(f"{what} {place} does not exist", f"{what}-missing") from error
+    except OutOfReachError as error:
+        raise PairError(f"{what} {place}: {error}", "out-of-reach") from error
     except PairError as error:
         raise PairError(f"{what} {place}: {error}", error.kind) from error
     except PhotoError as error:

@@ -28,6 +28,7 @@ from pipelines.schema import REFERENCE_ATTRIBUTE
 from pipelines.shards import make_shard
 from pipelines.sources import Sample, discover_samples, reference_face
 from pipelines.sources.crops import add_crops
+from pipelines.sources.files import root_of
 from pipelines.store import (
     SAMPLES_PER_SHARD,
     SPLITS,
@@ -279,7 +280,7 @@ def _write_store(
 
 def _licence_text(source: Path, stored: list[Sample]) -> str:
     """Return the licence that lies in the source folder, and those that its samples state."""
-    folder = source if source.is_dir() else source.parent
+    folder = source if source.is_dir() else root_of(source.resolve())
     names = ("LICENSE", "LICENSE.txt", "LICENCE", "LICENCE.txt", "LICENSE.md")
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     text = "" if path is None else path.read_text(encoding="utf-8", errors="replace")

@@ -18,8 +18,9 @@ from pipelines.images import PERSON_FROM, Pixels, decode_photo
 from pipelines.prepare_options import PrepareOptions
 from pipelines.progress import Progress
 from pipelines.shards import stored_sample
-from pipelines.sheets import Entry, contact_sheet
+from pipelines.sheets import Entry, contact_sheet, thumbnail
 from pipelines.sources import Sample
+from pipelines.sources.files import root_of
 from pipelines.sources.mask_origin import MaskFile
 from pipelines.storage import Location
 from pipelines.whole_files import read_bytes, write_atomically
@@ -49,7 +50,8 @@ def open_preview(options: PrepareOptions) -> None:
     folder = options.preview
     if folder is None:
         return
-    if folder.resolve().is_relative_to(options.source.resolve()):
+    source = options.source.resolve()
+    if folder.resolve().is_relative_to(root_of(source) if source.is_file() else source):
         raise ConfigError(f"--preview {folder}: lies inside of the dataset; choose a folder beside")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,9 +113,11 @@ def _stored_entry(sample: Sample, row: ReportRow, options: PrepareOptions) -> En
     stored = stored_sample(sample, row, options, None)
     y, x, height, width = stored.valid
     inside = slice(y, y + height), slice(x, x + width)
-    image, mask, boundary = (each[inside] for each in (stored.image, stored.mask, stored.boundary))
+    image, mask, boundary = (
+        thumbnail(each[inside]) for each in (stored.image, stored.mask, stored.boundary * 255)
+    )
     return Entry(
-        pictures=[image, stained(image, mask), boundary * 255],
+        pictures=[image, stained(image, mask), boundary],
         caption=f"{row.name}, {row.split}, {row.portrait_share:.0%} person",
     )
 
@@ -126,19 +130,20 @@ def _found_entry(sample: Sample, finding: Finding, by_name: dict[str, Sample]) -
 
 
 def _pictures(sample: Sample) -> list[Pixels]:
-    """Return the photo and what its mask says of it, as far as they can be read."""
+    """Return the photo and what its mask says of it, small, as far as they can be read."""
     try:
         pair = load_pair(sample)
     except PhotoError:
         mask = sample.mask
         drawn = _readable(mask.path) if isinstance(mask, MaskFile) else NOTHING
         return [_readable(sample.photo), drawn]
-    return [pair.photo, stained(pair.photo, pair.mask)]
+    photo = thumbnail(pair.photo)
+    return [photo, stained(photo, thumbnail(pair.mask))]
 
 
 def _readable(path: Location) -> Pixels:
     try:
-        return decode_photo(read_bytes(path)).pixels
+        return thumbnail(decode_photo(read_bytes(path)).pixels)
     except PhotoError:
         return NOTHING
 

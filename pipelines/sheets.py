@@ -37,6 +37,16 @@ class Entry:
     caption: str
 
 
+def thumbnail(picture: Pixels) -> Pixels:
+    """Return a picture, (H, W, 3) or (H, W) uint8, at the size that sheets show.
+
+    Whoever gathers entries keeps these: the photos of a whole sheet could take gigabytes.
+    """
+    height, width = picture.shape[:2]
+    height, width = fitted_size(height=height, width=width, long_side=PICTURE)
+    return resize(picture, height=height, width=width)
+
+
 def contact_sheet(entries: Sequence[Entry], title: str) -> Pixels:
     """Lay entries out in even columns.
 
@@ -70,9 +80,7 @@ def contact_sheet(entries: Sequence[Entry], title: str) -> Pixels:
 
 
 def _shown(picture: Pixels) -> Pixels:
-    height, width = picture.shape[:2]
-    height, width = fitted_size(height=height, width=width, long_side=PICTURE)
-    shown = resize(picture, height=height, width=width)
+    shown = thumbnail(picture)
     return shown if shown.ndim == 3 else np.repeat(shown[..., None], 3, axis=2)  # noqa: PLR2004
 
 

@@ -32,6 +32,11 @@ KINDS: dict[str, Kind] = {
     "mask-unreadable": Kind(
         "error", "the mask is damaged, cut off or no picture", "copy or download the file again"
     ),
+    "out-of-reach": Kind(
+        "error",
+        "a photo or mask may not be read now: no permission, or no connection",
+        "mend the permissions or the connection, and run again",
+    ),
     "unclear-mask": Kind(
         "error",
         "the mask holds colours or numbers of classes, and nobody says which are the person",

@@ -2,19 +2,26 @@
 
 import json
 import shutil
+import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from faces import symmetric_face, write_landmarks
 from faults import write_clean
+from permissions import closed
 from PIL import Image
 
-from pipelines.doctor.findings import KINDS
+from pipelines.doctor.findings import KINDS, Finding
 from pipelines.doctor.fingerprint import LENGTH
 from pipelines.doctor.near_duplicates import BLOCK, find_near_duplicates
 from pipelines.errors import ConfigError
+from pipelines.examine import ReportRow
 from pipelines.prepare import PrepareOptions, prepare, report_path
+from pipelines.preview import write_preview
+from pipelines.progress import SilentProgress
+from pipelines.sources import discover_samples
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "doctor.md"
 
@@ -134,6 +141,34 @@ def test_preview_shows_samples_and_findings_and_nothing_of_earlier_ones(
 def test_preview_inside_of_the_dataset_is_refused(clean: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="lies inside of the dataset"):
         prepare(options(clean, tmp_path / "out.zarr", preview=clean / "images" / "sheets"))
+    table = clean / "annotations" / "people.json"
+    table.parent.mkdir()
+    table.write_text("{}")
+    with pytest.raises(ConfigError, match="lies inside of the dataset"):
+        prepare(options(table, tmp_path / "out.zarr", preview=clean / "sheets"))
+
+
+def test_preview_of_large_photos_takes_little_memory(clean: Path, tmp_path: Path) -> None:
+    for number in range(6):
+        noise = np.random.default_rng(number).integers(0, 256, (24, 18, 3), np.uint8)
+        large = Image.fromarray(noise).resize((1800, 2400))
+        large.save(clean / "images" / f"{number:02}.png", compress_level=1)
+        Image.new("L", (1800, 2400)).save(clean / "masks" / f"{number:02}.png")
+    settings = options(clean, tmp_path / "out.zarr", check=True, preview=tmp_path / "sheets")
+    listed = discover_samples(clean)[1][:6]
+    row = ReportRow(name="", status="failed", photo="", mask="")
+    rows = [replace(row, findings=(Finding("empty-mask", ""),))] * 6
+    (tmp_path / "sheets").mkdir()
+    tracemalloc.start()
+    write_preview(list(zip(listed, rows, strict=True)), settings, SilentProgress())
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 70_000_000  # one of the pairs; six, stained, take 156 MB
+
+
+def test_photo_that_may_not_be_read_is_out_of_reach(clean: Path) -> None:
+    with closed(clean / "images" / "01.png"):
+        assert ("01", "out-of-reach") in found_by(clean)
 
 
 def test_document_has_every_kind() -> None:

@@ -155,6 +155,9 @@ def test_licences_of_what_is_stored_are_kept(tmp_path: Path) -> None:
     write_json(root / "annotations" / "instances_train2017.json", listed)
     expected = "Attribution License (http://example.org/by)\n\nNo known restrictions"
     assert prepared(root).licence == expected
+    (root / "LICENSE").write_text("ours")
+    found = prepared(root / "annotations" / "instances_train2017.json")
+    assert found.licence == f"ours\n\n{expected}"
 
 
 IMAGE = {"id": 1, "file_name": "a.png", "height": SIDE, "width": SIDE}

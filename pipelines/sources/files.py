@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import overload
 
 from pipelines.errors import InputError
 from pipelines.folder_walk import walk
@@ -77,6 +78,10 @@ def list_files(source: Location) -> SourceFiles:
         raise InputError(f"{source}: cannot be read ({error.strerror})") from error
 
 
+@overload
+def root_of(table: Path) -> Path: ...
+@overload
+def root_of(table: RemotePath) -> RemotePath: ...
 def root_of(table: Location) -> Location:
     """Return the folder of the dataset that a table or list is of, given as an absolute path."""
     folder = table.parent

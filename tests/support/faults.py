@@ -225,7 +225,7 @@ of_mask("inverted-mask", "mask_inverted", lambda mask: mask.point(lambda value: 
 of_mask("shifted-mask", "mask_moved", _moved)
 of_mask("mirrored-mask", "mask_mirrored", lambda m: m.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
 of_mask("rotated-mask", "mask_upside_down", lambda m: m.transpose(Image.Transpose.ROTATE_180))
-of_mask("rotated-mask", "mask_turned_a_little", lambda mask: mask.rotate(10))
+of_mask("rotated-mask", "mask_turned_a_little", lambda mask: mask.rotate(12))
 of_mask("ill-fitting-mask", "mask_of_something_else", _beside)
 of_mask("tiny-person", "mask_of_a_speck", _tiny)
 of_mask("speckled-mask", "mask_with_specks", _specks)

@@ -10,20 +10,21 @@ Picture = NDArray[np.uint8]
 
 
 def draw_person(seed: int, *, height: int = 120, width: int = 90) -> tuple[Picture, Picture]:
-    """Return a photo (H, W, 3) of a figure of one colour, and its mask (H, W), 0 or 255."""
+    """Return a photo (H, W, 3) of a figure of one colour, and its mask (H, W), 0 or 255.
+
+    Figures and the shades of the grounds differ so much that no two photos are near duplicates.
+    """
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width]
-    centre = width * rng.uniform(0.4, 0.6)
-    radius, shoulders = height * rng.uniform(0.13, 0.17), width * rng.uniform(0.25, 0.35)
-    head = (rows - height * 0.3) ** 2 + (columns - centre) ** 2 < radius**2
+    centre, neck = width * rng.uniform(0.25, 0.75), height * rng.uniform(0.4, 0.65)
+    radius, shoulders = height * rng.uniform(0.12, 0.17), width * rng.uniform(0.22, 0.38)
+    head = (rows - neck + height * 0.2) ** 2 + (columns - centre) ** 2 < radius**2
     # One shoulder is wider: people are not their own mirror images.
-    body = (rows > height * 0.5) & (columns > centre - shoulders)
-    body &= columns < centre + 0.75 * shoulders
+    body = (rows > neck) & (columns > centre - shoulders) & (columns < centre + 0.75 * shoulders)
     person = head | body
-    # Shades as large as the figure, so that no two photos are near duplicates; little red in them.
-    shades = Image.fromarray(rng.integers(0, 190, (8, 6, 3), np.uint8))
-    ground = np.asarray(shades.resize((width, height), Image.Resampling.BILINEAR)) * (0.4, 1.0, 1.0)
-    ground = ground + rng.integers(0, 60, (height, width, 3))
+    shades = Image.fromarray(rng.integers(0, 2, (8, 6), np.uint8) * 80)
+    shades = shades.resize((width, height), Image.Resampling.BILINEAR)
+    ground = np.asarray(shades)[..., None] + rng.integers(0, 20, (height, width, 3))
     figure = np.array([200, 160, 120]) + rng.integers(-20, 20, (height, width, 3))
     photo = np.where(person[..., None], figure, ground).astype(np.uint8)
     return photo, person.astype(np.uint8) * 255

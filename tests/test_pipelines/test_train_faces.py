@@ -49,17 +49,24 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def with_faces(tmp_path: Path, person: Person) -> Path:
-    """A store of one figure, moved about with its face; the mean mask is its mask."""
+    """A store of one figure, moved about with its face; the mean mask is its mask.
+
+    Its grounds differ, so that the photos are no near duplicates, which would share a split.
+    """
     root = tmp_path / "pfcn"
     for folder in ("images_data_crop", "images_mask"):
         (root / folder).mkdir(parents=True)
-    photo, mask = person(1)
+    photo, mask = person(16)  # who stands in the middle
     write_reference(root, symmetric_face(45, 36), mask)
     for number in range(100, 100 + PHOTOS):
         across = number - 105
         path = root / "images_data_crop" / f"{number:05d}.jpg"
-        Image.fromarray(np.roll(photo, across, axis=1)).save(path, quality=95)
         moved = np.roll(mask, across, axis=1) // 255
+        shades = np.random.default_rng(number).integers(0, 256, (8, 6, 3), np.uint8)
+        ground = Image.fromarray(shades).resize(photo.shape[1::-1])
+        figure = np.roll(photo, across, axis=1)
+        shown = np.where(moved[..., None], figure, np.asarray(ground))
+        Image.fromarray(shown).save(path, quality=95)
         savemat(root / "images_mask" / f"{number:05d}_mask.mat", {"mask": moved})
         write_landmarks(root, number, symmetric_face(45 + across, 36))
     savemat(root / "trainlist.mat", {"trainlist": np.arange(100, 100 + PHOTOS)})

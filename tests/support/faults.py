@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from figures import draw_person
+from figures import draw_portrait
 from PIL import Image, ImageDraw, ImageFilter
 
 HEIGHT, WIDTH = 240, 180
@@ -21,7 +21,7 @@ def write_clean(root: Path) -> None:
     for folder in ("images", "masks"):
         (root / folder).mkdir(parents=True)
     for number in range(CLEAN):
-        photo, mask = draw_person(number, height=HEIGHT, width=WIDTH)
+        photo, mask = draw_portrait(number, height=HEIGHT, width=WIDTH)
         Image.fromarray(photo).save(root / "images" / f"{number:02d}.png")
         Image.fromarray(mask).save(root / "masks" / f"{number:02d}.png")
 

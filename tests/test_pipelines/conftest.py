@@ -8,7 +8,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 import torch
-from figures import Picture, draw_person, write_pairs
+from figures import Picture, draw_person, draw_portrait, write_pairs
 from PIL import Image
 from s3_server import ENVIRONMENT, Bucket, s3_server
 from scipy.io import savemat
@@ -40,7 +40,7 @@ def pfcn_folder(tmp_path: Path) -> Path:
     for folder in ("images_data_crop", "images_mask"):
         (root / folder).mkdir(parents=True)
     for number in (1, 2, 3):
-        photo, mask = draw_person(1 if number == 3 else number)
+        photo, mask = draw_portrait(1 if number == 3 else number)
         Image.fromarray(photo).save(root / "images_data_crop" / f"{number:05d}.jpg", quality=95)
         path = root / "images_mask" / f"{number:05d}_mask.mat"
         savemat(path, {"mask": (mask // 255).astype(np.uint8)})

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from figures import draw_portrait
 from PIL import Image
 
 from pipelines.boundary import boundary_target
@@ -55,12 +56,10 @@ def test_store_holds_what_the_design_promises(prepared: Path) -> None:
     assert group.attrs["canonical_width"] == 50.0
 
 
-def test_stored_sample_is_the_letterboxed_pair(
-    prepared: Path, person: Callable[..., tuple[np.ndarray, np.ndarray]]
-) -> None:
+def test_stored_sample_is_the_letterboxed_pair(prepared: Path) -> None:
     group = zarr.open_group(prepared, mode="r")
     name, cropped, cropped_mask = next(open_store(prepared).photos([5]))
-    photo, mask = person(int(name))
+    photo, mask = draw_portrait(int(name))
     assert group["valid"][5].tolist() == [0, 8, 64, 48]  # 120 x 90 in a frame of 64
     assert not group["image"][5, :, :8].any()
     assert not group["mask"][5, :, 56:].any()

@@ -56,7 +56,7 @@ def with_faces(tmp_path: Path, person: Person) -> Path:
     root = tmp_path / "pfcn"
     for folder in ("images_data_crop", "images_mask"):
         (root / folder).mkdir(parents=True)
-    photo, mask = person(16)  # who stands in the middle
+    photo, mask = person(1)
     write_reference(root, symmetric_face(45, 36), mask)
     for number in range(100, 100 + PHOTOS):
         across = number - 105

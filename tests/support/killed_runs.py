@@ -14,6 +14,7 @@ import torch
 from pipelines.file_log import FileLog
 from pipelines.output_folder import OutputFolder
 from pipelines.segment import SegmentOptions, segment
+from pipelines.storage import FilePath
 
 # On cores that others use too, several threads for tiny tensors wait for each other for minutes.
 torch.set_num_threads(1)
@@ -37,30 +38,29 @@ def _in_half_a_row(nth: int) -> AbstractContextManager[Any]:
 
 
 def _before_a_rename(name: str, nth: int = 1) -> AbstractContextManager[Any]:
-    left, rename = nth, Path.replace
+    left, rename = nth, os.replace
 
-    def replace(path: Path, target: Path) -> Path:
+    def replace(source: str, target: FilePath) -> None:
         nonlocal left
-        left -= target.match(name)
+        left -= Path(target).match(name)
         if not left:
             die()
-        return rename(path, target)
+        rename(source, target)
 
-    return patch.object(Path, "replace", replace)
+    return patch.object(os, "replace", replace)
 
 
 def _after_a_rename(name: str, nth: int = 1) -> AbstractContextManager[Any]:
-    left, rename = nth, Path.replace
+    left, rename = nth, os.replace
 
-    def replace(path: Path, target: Path) -> Path:
+    def replace(source: str, target: FilePath) -> None:
         nonlocal left
-        rename(path, target)
-        left -= target.match(name)
+        rename(source, target)
+        left -= Path(target).match(name)
         if not left:
             die()
-        return target
 
-    return patch.object(Path, "replace", replace)
+    return patch.object(os, "replace", replace)
 
 
 def _while_files_of_shards_go(name: str) -> AbstractContextManager[Any]:

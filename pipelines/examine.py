@@ -27,7 +27,7 @@ _STRICTNESS = {None: 0, "train": 1, "val": 2, "test": 3}
 """Of listed splits: of equal photos the one that is listed most strictly decides."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportRow:
     """What became of one listed sample; a line of `DATASET.report.jsonl`.
 
@@ -85,11 +85,6 @@ class Pair:
     convention: str
     landmarks: LandmarkFile
 
-    @property
-    def hashes(self) -> tuple[str, str, str]:
-        """SHA-256 of the files of photo, mask and landmarks."""
-        return self.sha256, self.mask_sha256, self.landmarks.sha256
-
 
 def load_pair(sample: Sample) -> Pair:
     """Read photo and mask of a sample.
@@ -124,7 +119,32 @@ def examine(numbered: list[tuple[int, Sample]]) -> list[tuple[int, ReportRow]]:
     Args:
         numbered: Samples with their positions, which come back with the rows.
     """
-    return [(position, _examine(sample)) for position, sample in numbered]
+    return [(position, examine_pair(sample)[0]) for position, sample in numbered]
+
+
+def examine_pair(sample: Sample) -> tuple[ReportRow, Pair | None]:
+    """Check a sample, as `examine` does.
+
+    Returns:
+        Its row, and its content unless it cannot be used.
+    """
+    row = ReportRow(
+        name=sample.name,
+        status="missing",
+        photo=str(sample.photo),
+        mask=str(sample.mask),
+        crop=sample.crop,
+        split=sample.split or "",
+    )
+    try:
+        _require_storable_name(sample)
+        pair = load_pair(sample)
+    except PairError as error:
+        return _unusable(row, str(error), error.kind), None
+    except OSError as error:
+        reason = f"{error.filename} cannot be read: {error.strerror}"
+        return _unusable(row, reason, "out-of-reach"), None
+    return _usable(row, pair, sample), pair
 
 
 def settle(
@@ -194,24 +214,7 @@ def split_of(sha256: str, shares: Shares, listed: str | None) -> str:
     return "val" if position < train + val or test == 0 else "test"
 
 
-def _examine(sample: Sample) -> ReportRow:
-    row = ReportRow(
-        name=sample.name,
-        status="missing",
-        photo=str(sample.photo),
-        mask=str(sample.mask),
-        crop=sample.crop,
-        split=sample.split or "",
-    )
-    try:
-        _require_storable_name(sample)
-        pair = load_pair(sample)
-    except PairError as error:
-        return _unusable(row, str(error), error.kind)
-    except OSError as error:
-        reason = f"{error.filename} cannot be read: {error.strerror}"
-        return _unusable(row, reason, "out-of-reach")
-    sha256, mask_sha256, landmarks_sha256 = pair.hashes
+def _usable(row: ReportRow, pair: Pair, sample: Sample) -> ReportRow:
     problem = pair.landmarks.problem
     points = pair.landmarks.points
     if points is not None and sample.crop is not None:
@@ -221,9 +224,9 @@ def _examine(sample: Sample) -> ReportRow:
         row,
         status="stored",
         reason=f"stored without landmarks: {problem}" if problem else "",
-        sha256=sha256,
-        mask_sha256=mask_sha256,
-        landmarks_sha256=landmarks_sha256,
+        sha256=pair.sha256,
+        mask_sha256=pair.mask_sha256,
+        landmarks_sha256=pair.landmarks.sha256,
         faces=pair.landmarks.faces,
         convention=pair.convention,
         portrait_share=round(facts.shape.share, 6),

@@ -1,47 +1,42 @@
 """`banet prepare`: photos with masks in, a zarr store of training samples out.
 
-Two passes over the source. The first reads, checks and hashes every pair, so that the number of
-samples, the duplicates and the splits are known; the second writes whole shards in parallel.
+Every pair is read once, checked, and written aside, in parts. Then the number of samples, the
+duplicates and the splits are known, and the store is put together out of the parts.
 """
 
 import hashlib
 import json
 import logging
 from collections import Counter
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from time import perf_counter
 
 from pipelines.doctor.dataset_findings import diagnose, near_duplicates
 from pipelines.doctor.findings import KINDS, count_by_kind
-from pipelines.errors import BanetError, StoreError
-from pipelines.examine import ReportRow, examine, settle
+from pipelines.errors import BanetError, MissingFileError, PhotoError, StoreError
+from pipelines.examine import ReportRow, settle
+from pipelines.file_trees import remove_tree
 from pipelines.landmarks import ReferenceFace
 from pipelines.locks import exclusive
-from pipelines.parallel import Pool, open_pool
+from pipelines.parallel import open_pool
 from pipelines.prepare_options import PrepareOptions, PrepareSummary
+from pipelines.prepare_work import PrepareWork
 from pipelines.preview import open_preview, write_preview
 from pipelines.progress import Progress, SilentProgress
 from pipelines.schema import REFERENCE_ATTRIBUTE
-from pipelines.shards import make_shard
 from pipelines.sources import Sample, discover_samples, reference_face
 from pipelines.sources.crops import add_crops
-from pipelines.sources.files import root_of
-from pipelines.store import (
-    SAMPLES_PER_SHARD,
-    SPLITS,
-    create_store,
-    is_store,
-    open_store,
-    shard_starts,
-)
-from pipelines.whole_files import write_atomically
+from pipelines.sources.files import kind_of, root_of
+from pipelines.storage import Location, RemotePath, locate
+from pipelines.store import SPLITS, is_store, open_store
+from pipelines.store_writing import aside_of
+from pipelines.whole_files import read_bytes, write_atomically
 
 __all__ = ["PrepareOptions", "PrepareSummary", "prepare", "report_path"]
 
-PAIRS_PER_TASK = 8
+LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENCE", "LICENCE.txt", "LICENSE.md")
+"""Of a source; the first that is there counts."""
 
 logger = logging.getLogger(__name__)
 
@@ -61,25 +56,28 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
     """
     started = perf_counter()
     progress = progress or SilentProgress()
-    if options.dataset.exists() and not is_store(options.dataset):
-        raise StoreError(
-            f"{options.dataset}: exists and is no dataset of banet's; name another path or "
-            "remove it"
-        )
+    source, dataset = locate(options.source), locate(options.dataset)
+    if not isinstance(source, RemotePath):
+        source = source.resolve()  # workers may run elsewhere
+    dataset = dataset.absolute()
+    _refuse_foreign_folder(dataset)
     open_preview(options)
-    # Absolute, because workers may run elsewhere.
-    source_format, samples = discover_samples(
-        options.source.resolve(), options.format, options.classes
-    )
-    reference = reference_face(options.source.resolve(), source_format)
+    source_format, samples = discover_samples(source, options.format, options.classes)
+    reference = reference_face(source, source_format)
     if options.crops is not None:
         samples = add_crops(samples, options.crops)
-    logger.info("%s: %d samples listed, layout %s", options.source, len(samples), source_format)
+    logger.info("%s: %d samples listed, layout %s", source, len(samples), source_format)
     with (
-        nullcontext() if options.check else _exclusive(options.dataset),
+        nullcontext() if options.check else _exclusive(dataset),
         open_pool(workers=options.workers, scheduler=options.scheduler) as pool,
     ):
-        rows = _judged(samples, _examine_all(samples, pool, progress), options)
+        is_there = is_store(dataset) and not options.force
+        writes = not options.check and not is_there
+        work = PrepareWork(
+            options=options, dataset=dataset, reference=reference, pool=pool, progress=progress
+        )
+        examined, framed = work.make_parts(samples) if writes else (work.examine(samples), [])
+        rows = _judged(samples, examined, options)
         summary = _summarise(rows, source_format, reference, started)
         _tell_of_landmarks(rows, reference)
         if options.preview is not None:
@@ -87,31 +85,40 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
         if options.check:
             return summary
         _refuse_failures(summary, options)
-        if reference is not None and _is_without_faces(options, rows):
-            reference = None
+        if writes:
+            licence = _licence_text(source, samples, rows)
+            fingerprint = _fingerprint(options, rows, reference)
+            work.write_store(rows, framed, _attributes(options, summary, fingerprint, licence))
+        elif not _require_current(dataset, options, rows, reference):
             summary = replace(summary, faces=0)
-        fingerprint = _fingerprint(options, rows, reference)
-        if not _is_current(options, fingerprint):
-            chosen = [
-                (sample, row)
-                for sample, row in zip(samples, rows, strict=True)
-                if row.status == "stored"
-            ]
-            licence = _licence_text(options.source, [sample for sample, _ in chosen])
-            attributes = _attributes(options, summary, fingerprint, licence)
-            _write_store(chosen, options, attributes, reference, pool=pool, progress=progress)
         report = "".join(json.dumps(row.as_json()) + "\n" for row in rows)
-        write_atomically(report_path(options.dataset), report.encode())
+        write_atomically(report_path(dataset), report.encode())
+        remove_tree(aside_of(dataset))
     return replace(summary, seconds=_seconds_since(started))
 
 
-def report_path(dataset: Path) -> Path:
+def report_path(dataset: Location) -> Location:
     """Return the path of the report beside a store: `photos.zarr` to `photos.report.jsonl`."""
     return dataset.with_name(f"{dataset.name.removesuffix('.zarr')}.report.jsonl")
 
 
-def _exclusive(dataset: Path) -> AbstractContextManager[object]:
+def _exclusive(dataset: Location) -> AbstractContextManager[object]:
     return exclusive(dataset.with_name(f".{dataset.name}.lock"), place=dataset)
+
+
+def _refuse_foreign_folder(dataset: Location) -> None:
+    """Make sure that nothing of anybody else's is where the store is to be.
+
+    Raises:
+        StoreError: Something is.
+    """
+    if not dataset.exists() or is_store(dataset):
+        return
+    if isinstance(dataset, RemotePath) and aside_of(dataset).exists():
+        return  # it is half of a store, which a killed run left
+    raise StoreError(
+        f"{dataset}: exists and is no dataset of banet's; name another path or remove it"
+    )
 
 
 def _judged(
@@ -141,18 +148,6 @@ def _tell_of_landmarks(rows: list[ReportRow], reference: ReferenceFace | None) -
     damaged = [row.reason for row in stored if row.reason]
     if damaged:
         logger.warning("%d of %d are %s", len(damaged), len(stored), damaged[0])
-
-
-def _examine_all(samples: list[Sample], pool: Pool, progress: Progress) -> list[ReportRow]:
-    numbered = list(enumerate(samples))
-    batches = [numbered[i : i + PAIRS_PER_TASK] for i in range(0, len(samples), PAIRS_PER_TASK)]
-    rows: dict[int, ReportRow] = {}
-    progress.start("checking", len(samples))
-    for batch in pool.map(examine, batches):
-        rows.update(batch)
-        progress.advance(len(batch))
-    progress.finish()
-    return [rows[position] for position in range(len(samples))]
 
 
 def _seconds_since(started: float) -> float:
@@ -210,30 +205,31 @@ def _fingerprint(
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _is_without_faces(options: PrepareOptions, rows: list[ReportRow]) -> bool:
-    """Tell whether a store is there that lacks nothing but the faces of its photos.
+def _require_current(
+    dataset: Location,
+    options: PrepareOptions,
+    rows: list[ReportRow],
+    reference: ReferenceFace | None,
+) -> bool:
+    """Make sure that the store that is there is the one that would be made.
 
-    It was made by a banet that kept none, or before the reference face lay in the source.
+    Returns:
+        Whether it has faces. One that was made by a banet that kept none, or before the reference
+        face lay in the source, lacks nothing else.
+
+    Raises:
+        StoreError: It was made of something else.
     """
-    if not options.dataset.exists() or options.force:
+    attributes = open_store(dataset).attributes
+    found = attributes.get("fingerprint")
+    if found == _fingerprint(options, rows, reference):
+        logger.info("%s: up to date", dataset)
+        return reference is not None
+    if REFERENCE_ATTRIBUTE not in attributes and found == _fingerprint(options, rows, None):
+        logger.info("%s: has no faces; --force adds them", dataset)
         return False
-    attributes = open_store(options.dataset).attributes
-    without_faces = _fingerprint(options, rows, None)
-    if REFERENCE_ATTRIBUTE in attributes or attributes.get("fingerprint") != without_faces:
-        return False
-    logger.info("%s: has no faces; --force adds them", options.dataset)
-    return True
-
-
-def _is_current(options: PrepareOptions, fingerprint: str) -> bool:
-    """Tell whether the store is there already; refuse to replace another one without --force."""
-    if not options.dataset.exists() or options.force:
-        return False
-    if open_store(options.dataset).attributes.get("fingerprint") == fingerprint:
-        logger.info("%s: up to date", options.dataset)
-        return True
     raise StoreError(
-        f"{options.dataset}: exists, made from other files or with other options; add --force to "
+        f"{dataset}: exists, made from other files or with other options; add --force to "
         "replace it or name another path"
     )
 
@@ -243,7 +239,7 @@ def _attributes(
 ) -> dict[str, object]:
     return {
         **options.stored_parameters(),
-        "source": options.source.name,
+        "source": locate(options.source).name,
         "format": summary.format,
         "counts": {"stored": summary.stored, **summary.splits, "faces": summary.faces},
         "licence": licence,
@@ -251,37 +247,16 @@ def _attributes(
     }
 
 
-def _write_store(
-    chosen: list[tuple[Sample, ReportRow]],
-    options: PrepareOptions,
-    attributes: dict[str, object],
-    reference: ReferenceFace | None,
-    *,
-    pool: Pool,
-    progress: Progress,
-) -> None:
-    progress.start("writing", len(chosen))
-    landmarks = None if reference is None else reference.landmarks
-    with create_store(
-        options.dataset.resolve(),
-        count=len(chosen),
-        size=options.size,
-        attributes=attributes,
-        reference=None if reference is None else reference.frame,
-    ) as folder:
-        tasks = (
-            (start, chosen[start : start + SAMPLES_PER_SHARD])
-            for start in shard_starts(len(chosen))
-        )
-        for written in pool.map(partial(make_shard, folder, options, landmarks), tasks):
-            progress.advance(written)
-    progress.finish()
-
-
-def _licence_text(source: Path, stored: list[Sample]) -> str:
+def _licence_text(source: Location, samples: list[Sample], rows: list[ReportRow]) -> str:
     """Return the licence that lies in the source folder, and those that its samples state."""
-    folder = source if source.is_dir() else root_of(source.resolve())
-    names = ("LICENSE", "LICENSE.txt", "LICENCE", "LICENCE.txt", "LICENSE.md")
-    path = next((folder / name for name in names if (folder / name).is_file()), None)
-    text = "" if path is None else path.read_text(encoding="utf-8", errors="replace")
-    return "\n\n".join(dict.fromkeys(filter(None, [text, *(each.licence for each in stored)])))
+    folder = root_of(source) if kind_of(source) == "file" else source
+    stated = [
+        sample.licence
+        for sample, row in zip(samples, rows, strict=True)
+        if row.status == "stored" and sample.licence
+    ]
+    for name in LICENCE_FILES:
+        with suppress(MissingFileError, PhotoError):
+            stated.insert(0, read_bytes(folder / name).decode(errors="replace"))
+            break
+    return "\n\n".join(dict.fromkeys(stated))

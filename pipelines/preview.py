@@ -12,12 +12,12 @@ import numpy as np
 
 from pipelines.doctor.findings import KINDS, Finding
 from pipelines.encoding import encode
-from pipelines.errors import BanetError, ConfigError, PhotoError
+from pipelines.errors import BanetError, ConfigError, PhotoError, StoreError
 from pipelines.examine import ReportRow, load_pair
 from pipelines.images import PERSON_FROM, Pixels, decode_photo
+from pipelines.parts import frame_of
 from pipelines.prepare_options import PrepareOptions
 from pipelines.progress import Progress
-from pipelines.shards import stored_sample
 from pipelines.sheets import Entry, contact_sheet, thumbnail
 from pipelines.sources import Sample
 from pipelines.sources.files import root_of
@@ -110,7 +110,13 @@ def stained(photo: Pixels, mask: Pixels) -> Pixels:
 
 
 def _stored_entry(sample: Sample, row: ReportRow, options: PrepareOptions) -> Entry:
-    stored = stored_sample(sample, row, options, None)
+    try:
+        pair = load_pair(sample)
+    except PhotoError as error:
+        raise StoreError(
+            f"changed while the dataset was being made: {error}; run the same command again"
+        ) from error
+    stored = frame_of(pair, sample, options, None)
     y, x, height, width = stored.valid
     inside = slice(y, y + height), slice(x, x + width)
     image, mask, boundary = (

@@ -18,24 +18,30 @@ class ArraySpec:
     """Type and extent of one array, apart from its first axis, which is the sample."""
 
     dtype: str
-    frame: bool = False
     trailing: tuple[int, ...] = ()
     axes: tuple[str, ...] = ()
 
 
-ARRAYS: dict[str, ArraySpec] = {
-    "image": ArraySpec(dtype="uint8", frame=True, trailing=(3,), axes=("channel",)),
-    "mask": ArraySpec(dtype="uint8", frame=True),
-    "boundary": ArraySpec(dtype="uint8", frame=True),
+FRAME_ARRAYS: dict[str, ArraySpec] = {
+    "image": ArraySpec(dtype="uint8", trailing=(3,), axes=("channel",)),
+    "mask": ArraySpec(dtype="uint8"),
+    "boundary": ArraySpec(dtype="uint8"),
+}
+"""Of the axes sample, y, x and those named here. `image` is RGB; `mask` 0-255; `boundary` 0 or
+1."""
+
+COLUMN_ARRAYS: dict[str, ArraySpec] = {
     "kernel_size": ArraySpec(dtype="uint16"),
     "valid": ArraySpec(dtype="int16", trailing=(4,), axes=("box",)),
     "split": ArraySpec(dtype="uint8"),
     "name": ArraySpec(dtype="string"),
     "sha256": ArraySpec(dtype="string"),
 }
-"""`image` is RGB; `mask` 0-255; `boundary` 0 or 1; `kernel_size` is K of Eq. 1; `valid` holds y, x,
-height and width of the photo inside the frame; `split` indexes `SPLITS`; `sha256` is that of the
-photo's file."""
+"""A few numbers per sample. `kernel_size` is K of Eq. 1; `valid` holds y, x, height and width of the
+photo inside the frame; `split` indexes `SPLITS`; `sha256` is that of the photo's file."""
+
+ARRAYS = FRAME_ARRAYS | COLUMN_ARRAYS
+"""Of every store."""
 
 FACE_ARRAYS: dict[str, ArraySpec] = {
     "face_alignment": ArraySpec(dtype="float32", trailing=(2, 3), axes=("row", "column")),

@@ -8,7 +8,7 @@ endpoints are where fsspec and its packages look for them, such as `AWS_ENDPOINT
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -190,6 +190,16 @@ class RemotePath:
         except FileNotFoundError:
             if not missing_ok:
                 raise
+
+    def copy_to(self, target: "RemotePath") -> None:
+        """Copy a file within its store, which moves no content here."""
+        with self._failures():
+            self.file_system.cp_file(self.key, target.key)
+
+    def remove_all(self) -> None:
+        """Delete a folder with all that is in it, if it is there."""
+        with suppress(FileNotFoundError), self._failures():
+            self.file_system.rm(self.key, recursive=True)
 
     def mkdir(self, *, parents: bool = False, exist_ok: bool = False) -> None:
         """Do nothing: folders come with the files in them."""

@@ -1,7 +1,6 @@
-"""The dataset store: the only module that knows zarr.
+"""The dataset store: with `store_writing` the only module that knows zarr.
 
-A store is a zarr v3 group with one chunk per sample and many samples per shard. It is written
-aside and renamed when it is complete, so that a store that can be opened is whole. Its arrays are
+A store is a zarr v3 group with one chunk per sample and many samples per shard. Its arrays are
 described in `schema`; its attributes hold the schema version and all parameters it was made with.
 """
 
@@ -41,38 +40,8 @@ from pipelines.schema import (
 )
 from pipelines.storage import Location
 
-ASIDE_SUFFIX = ".partial"
-
-SAMPLES_PER_SHARD = 64
-"""A shard is written whole, from memory: 50 MB at 512 x 512."""
-
-# Chunks of nothing but zeros are written too, so that one that is lost can be told from them.
-zarr.config.set({"array.write_empty_chunks": True})
-
 SPLITS = ("train", "val", "test")
 """Names of the values 0, 1, 2 of the array `split`."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StoredSample:
-    """One sample as the store holds it; `valid` is y, x, height, width inside the frame.
-
-    Attributes:
-        image: RGB frame, (S, S, 3) uint8.
-        mask: (S, S) uint8, 0-255.
-        boundary: (S, S) uint8 in {0, 1}.
-        face_alignment: (2, 3), NaN if not known; left out of a store without a reference face.
-    """
-
-    image: Pixels
-    mask: Pixels
-    boundary: Pixels
-    kernel_size: int
-    valid: tuple[int, int, int, int]
-    split: int
-    name: str
-    sha256: str
-    face_alignment: NDArray[np.floating] = field(default_factory=lambda: np.full((2, 3), np.nan))
 
 
 class Store:
@@ -165,7 +134,7 @@ class Store:
         )
 
 
-def _zarr_store(place: Location, *, read_only: bool) -> ZarrStore:
+def zarr_store(place: Location, *, read_only: bool) -> ZarrStore:
     """Return what zarr reads a folder through, and writes it through unless it is to be read only.
 
     Behind URLs, zarr has a file system of its own in its own event loop, with the options of ours:
@@ -197,10 +166,8 @@ def open_store(path: Path) -> Store:
             f"{path}: dataset of schema version {version}, this banet reads up to "
             f"{SCHEMA_VERSION}; upgrade banet or prepare the dataset again"
         )
-    expected = [
-        *_sample_arrays(group),
-        *([MEAN_MASK] if REFERENCE_ATTRIBUTE in group.attrs else []),
-    ]
+    has_faces = REFERENCE_ATTRIBUTE in group.attrs
+    expected = [*ARRAYS, *([*FACE_ARRAYS, MEAN_MASK] if has_faces else [])]
     missing = [name for name in expected if not _is_whole(group, name)]
     if missing:
         raise StoreError(
@@ -208,10 +175,6 @@ def open_store(path: Path) -> Store:
             "came, or prepare it again with --force"
         )
     return Store(path, group)
-
-
-def _sample_arrays(group: zarr.Group) -> dict[str, ArraySpec]:
-    return ARRAYS | FACE_ARRAYS if REFERENCE_ATTRIBUTE in group.attrs else ARRAYS
 
 
 def _is_whole(group: zarr.Group, name: str) -> bool:
@@ -225,105 +188,3 @@ def is_store(path: Path) -> bool:
         return zarr.open_group(path, mode="r", zarr_format=3).attrs.get("schema") == SCHEMA
     except (FileNotFoundError, ValueError, KeyError, OSError):
         return False
-
-
-@contextmanager
-def create_store(
-    path: Path,
-    *,
-    count: int,
-    size: int,
-    attributes: Mapping[str, Any],
-    reference: ReferenceFrame | None = None,
-) -> Iterator[Path]:
-    """Create the arrays of a store aside; rename it to `path` when the block ends well.
-
-    What killed runs left aside is removed: the caller makes sure that no other run is at work.
-
-    Args:
-        path: Where the complete store will be; a store that is there is replaced.
-        count: Number of samples.
-        size: Height and width S of the frame.
-        attributes: Facts to keep, JSON-serialisable.
-        reference: Frame of the reference face, if samples are aligned with one.
-
-    Yields:
-        The folder to pass to `write_shard`.
-    """
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{ASIDE_SUFFIX}"):
-        shutil.rmtree(leftover, ignore_errors=True)
-    # A name of its own, because a task of an aborted run may still be writing to the last one.
-    aside = path.with_name(f".{path.name}.{uuid4().hex}{ASIDE_SUFFIX}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    group = zarr.create_group(aside, zarr_format=3)
-    group.attrs.update({"schema": SCHEMA, "schema_version": SCHEMA_VERSION, **attributes})
-    if reference is not None:
-        _write_reference(group, reference)
-    for name, spec in _sample_arrays(group).items():
-        _create_array(group, name, spec, count=count, size=size)
-    try:
-        yield aside
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
-    if path.exists():
-        replaced = path.with_name(f".{path.name}.{uuid4().hex}{ASIDE_SUFFIX}")
-        path.rename(replaced)
-        aside.rename(path)
-        shutil.rmtree(replaced)
-    else:
-        aside.rename(path)
-
-
-def shard_starts(count: int) -> range:
-    """Return the position of the first sample of every shard."""
-    return range(0, count, SAMPLES_PER_SHARD)
-
-
-def write_shard(folder: Path, start: int, samples: list[StoredSample]) -> None:
-    """Write one whole shard.
-
-    Two tasks must never write into the same shard (zarr-developers/zarr-python#3682), hence:
-
-    Args:
-        folder: What `create_store` yielded.
-        start: One of `shard_starts`.
-        samples: All samples of that shard, in order.
-
-    Raises:
-        ValueError: `start` is not the beginning of a shard.
-    """
-    if start % SAMPLES_PER_SHARD or len(samples) > SAMPLES_PER_SHARD:
-        raise ValueError(f"samples {start} to {start + len(samples)} are not one shard")
-    group = zarr.open_group(folder, mode="r+", zarr_format=3)
-    for name, spec in _sample_arrays(group).items():
-        values = [getattr(sample, name) for sample in samples]
-        dtype = object if spec.dtype == "string" else spec.dtype
-        array = group[name]
-        array[start : start + len(samples)] = np.asarray(values, dtype=dtype)  # type: ignore[index]
-
-
-def _write_reference(group: zarr.Group, reference: ReferenceFrame) -> None:
-    group.attrs[REFERENCE_ATTRIBUTE] = reference_attribute(reference)
-    # Axes of its own: those of the other arrays have other lengths.
-    axes = ("reference_y", "reference_x")
-    group.create_array(MEAN_MASK, data=reference.mean_mask, dimension_names=axes)
-
-
-def _create_array(group: zarr.Group, name: str, spec: ArraySpec, *, count: int, size: int) -> None:
-    frame = (size, size) if spec.frame else ()
-    inner = (*frame, *spec.trailing)
-    frame_axes = ("y", "x") if spec.frame else ()
-    with warnings.catch_warnings():
-        # Variable-length strings are not yet in the written specification of zarr v3; every
-        # implementation reads them all the same.
-        warnings.simplefilter("ignore", UnstableSpecificationWarning)
-        group.create_array(
-            name,
-            shape=(count, *inner),
-            dtype=spec.dtype,
-            chunks=(1 if spec.frame else SAMPLES_PER_SHARD, *inner),
-            shards=(SAMPLES_PER_SHARD, *inner) if spec.frame else None,
-            compressors=ZstdCodec(level=1),
-            dimension_names=("sample", *frame_axes, *spec.axes),
-        )

@@ -22,8 +22,8 @@ class ClassChoice(NamedTuple):
         removed: What is taken away again where it covers people, named with a minus.
     """
 
-    people: frozenset[str]
-    removed: frozenset[str]
+    people: tuple[str, ...]
+    removed: tuple[str, ...]
 
 
 def chosen_classes(classes: Classes, known: Iterable[str], where: str) -> ClassChoice:
@@ -40,15 +40,15 @@ def chosen_classes(classes: Classes, known: Iterable[str], where: str) -> ClassC
     """
     names = classes or (PERSON,)
     choice = ClassChoice(
-        people=frozenset(name for name in names if not name.startswith(_TAKEN_AWAY)),
-        removed=frozenset(name[1:] for name in names if name.startswith(_TAKEN_AWAY)),
+        people=tuple(name for name in names if not name.startswith(_TAKEN_AWAY)),
+        removed=tuple(name[1:] for name in names if name.startswith(_TAKEN_AWAY)),
     )
     if not choice.people:
         raise ConfigError(
             f"--classes {','.join(names)}: only takes away; name the classes of people too"
         )
     known = sorted(set(known))
-    unknown = sorted((choice.people | choice.removed).difference(known))
+    unknown = sorted({*choice.people, *choice.removed}.difference(known))
     if unknown:
         raise InputError(
             f"{where}: has no class {unknown[0]!r}, but {', '.join(map(repr, known)) or 'none'}; "

@@ -192,7 +192,7 @@ def _samples(files: SourceFiles, content: _File, classes: Classes) -> Iterator[t
     shapes: dict[tuple[Any, bool], list[Shape]] = defaultdict(list)
     for annotation in content.annotations:
         title = content.categories.get(annotation.category, "")
-        if title in choice.people | choice.removed:
+        if title in choice.people + choice.removed:
             shapes[annotation.image, title in choice.people].append(annotation.shape)
     _tell_of_strays(content, path)
     folder = _photo_folder(files, content)

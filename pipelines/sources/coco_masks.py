@@ -67,6 +67,11 @@ class CocoMask:
     def __str__(self) -> str:
         return f"{self.file} (image {self.image})"
 
+    @property
+    def files(self) -> tuple[Location, ...]:
+        """None: the list has been read."""
+        return ()
+
     def read(self, photo: bytes) -> Mask:  # noqa: ARG002 - it is of no use here
         """Draw the shapes."""
         mask = blank_mask(self.height, self.width)

@@ -62,7 +62,7 @@ def list_files(source: Location) -> SourceFiles:
         InputError: There is none, it is another kind of file, or it cannot be read.
     """
     try:
-        kind = source.kind() if isinstance(source, RemotePath) else _kind(source)
+        kind = kind_of(source)
         if kind is None:
             raise InputError(f"{source}: no such folder; name the folder that holds the dataset")
         if kind == "directory":
@@ -88,6 +88,19 @@ def root_of(table: Location) -> Location:
     return folder.parent if folder.name == ANNOTATIONS else folder
 
 
+def kind_of(place: Location) -> str | None:
+    """Return `directory` or `file`; None if there is neither.
+
+    Raises:
+        OSError: It cannot be looked at.
+    """
+    if isinstance(place, RemotePath):
+        return place.kind()
+    if place.is_dir():
+        return "directory"
+    return "file" if place.exists() else None
+
+
 def without_suffix(name: str) -> str:
     """Return a relative path without its extension, if it has a last part at all."""
     path = PurePosixPath(name)
@@ -97,12 +110,6 @@ def without_suffix(name: str) -> str:
 def split_named(name: str) -> str | None:
     """Return the split that a folder or a list is named after, `val` for `valid` or `val2017`."""
     return _SPLITS.get(re.sub(r"\d+$", "", name.lower()))
-
-
-def _kind(path: Path) -> str | None:
-    if path.is_dir():
-        return "directory"
-    return "file" if path.exists() else None
 
 
 def _names(root: Location) -> tuple[str, ...]:

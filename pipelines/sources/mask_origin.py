@@ -28,7 +28,11 @@ class Mask(NamedTuple):
 
 
 class MaskOrigin(Protocol):
-    """Where a mask comes from, said by `str`. It travels to workers, hence is small."""
+    """Where a mask comes from, said by `str`; all that it is, by `repr`. It travels to workers."""
+
+    @property
+    def files(self) -> tuple[Location, ...]:
+        """Files beside the photo that the mask is made of, where reading them is left to `read`."""
 
     def read(self, photo: bytes) -> Mask:
         """Make the mask.
@@ -57,6 +61,11 @@ class MaskFile:
     def __str__(self) -> str:
         return str(self.path)
 
+    @property
+    def files(self) -> tuple[Location, ...]:
+        """The file."""
+        return (self.path,)
+
     def read(self, photo: bytes) -> Mask:  # noqa: ARG002 - it is of no use here
         """Read the file."""
         content = read_bytes(self.path)
@@ -77,6 +86,11 @@ class PhotoAlpha:
 
     def __str__(self) -> str:
         return f"{self.photo} (alpha)"
+
+    @property
+    def files(self) -> tuple[Location, ...]:
+        """None."""
+        return ()
 
     def read(self, photo: bytes) -> Mask:
         """Take the opacity of the photo."""

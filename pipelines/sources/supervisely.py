@@ -51,6 +51,11 @@ class SuperviselyMask:
     def __str__(self) -> str:
         return str(self.path)
 
+    @property
+    def files(self) -> tuple[Location, ...]:
+        """The annotation."""
+        return (self.path,)
+
     def read(self, photo: bytes) -> Mask:  # noqa: ARG002 - it is of no use here
         """Read the annotation and draw its objects in their order."""
         content = read_bytes(self.path)
@@ -147,7 +152,7 @@ def _draw(content: bytes, classes: ClassChoice) -> Pixels:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise PhotoError(f"not an annotation of Supervisely ({error!r})") from error
     for number, (title, each) in enumerate(zip(titles, objects, strict=True), start=1):
-        if title not in classes.people | classes.removed:
+        if title not in classes.people + classes.removed:
             continue
         try:
             shape = _shape(each, mask)

@@ -19,8 +19,10 @@ from uuid import uuid4
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.abc.store import Store as ZarrStore
 from zarr.codecs import ZstdCodec
 from zarr.errors import UnstableSpecificationWarning
+from zarr.storage import FsspecStore, LocalStore
 
 from pipelines.affine import compose, shift
 from pipelines.errors import StoreError
@@ -37,6 +39,7 @@ from pipelines.schema import (
     reference_attribute,
     reference_frame,
 )
+from pipelines.storage import Location
 
 ASIDE_SUFFIX = ".partial"
 
@@ -160,6 +163,18 @@ class Store:
             f"{self.path}: {name!r} is damaged ({error}); copy the dataset again from where it "
             "came, or prepare it again with --force"
         )
+
+
+def _zarr_store(place: Location, *, read_only: bool) -> ZarrStore:
+    """Return what zarr reads a folder through, and writes it through unless it is to be read only.
+
+    Behind URLs, zarr has a file system of its own in its own event loop, with the options of ours:
+    the same credentials and connections, and no list of files that outlives a change.
+    """
+    if isinstance(place, Path):
+        return LocalStore(place, read_only=read_only)
+    files = place.file_system.get_mapper(place.key)
+    return FsspecStore.from_mapper(files, read_only=read_only)
 
 
 def open_store(path: Path) -> Store:

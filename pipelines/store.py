@@ -40,6 +40,7 @@ from pipelines.schema import (
     reference_frame,
 )
 from pipelines.storage import Location
+from pipelines.storage_errors import NO_BUCKET, explain, is_out_of_reach
 
 ASIDE_SUFFIX = ".partial"
 
@@ -85,7 +86,7 @@ class Store:
         reference: Frame of the reference face; None if the store has none.
     """
 
-    def __init__(self, path: Path, group: zarr.Group) -> None:
+    def __init__(self, path: Location, group: zarr.Group) -> None:
         self.path = path
         self.attributes: Mapping[str, Any] = dict(group.attrs)
         self._group = group
@@ -163,6 +164,8 @@ class Store:
             raise self._damaged(name, error) from error
 
     def _damaged(self, name: str, error: Exception) -> StoreError:
+        if is_out_of_reach(error):
+            return _out_of_reach(self.path, error)
         return StoreError(
             f"{self.path}: {name!r} is damaged ({error}); copy the dataset again from where it "
             "came, or prepare it again with --force"
@@ -181,37 +184,84 @@ def _zarr_store(place: Location, *, read_only: bool) -> ZarrStore:
     return FsspecStore.from_mapper(files, read_only=read_only)
 
 
-def open_store(path: Path) -> Store:
+def open_store(place: Location) -> Store:
     """Open a complete store.
 
     Raises:
-        StoreError: It is missing, no store of banet's, damaged, or of a newer version.
+        StoreError: It is missing, out of reach, foreign, damaged, or of a newer version.
     """
-    if not path.exists():
-        raise StoreError(f"{path}: no such dataset; make it with `banet prepare SOURCE {path}`")
-    try:
-        group = zarr.open_group(path, mode="r", zarr_format=3)
-    except (FileNotFoundError, ValueError, KeyError, OSError) as error:
-        raise StoreError(f"{path}: not a zarr v3 dataset; make one with `banet prepare`") from error
+    group = _open_group(place)
+    if group is None:
+        raise _nothing_there(place)
     if group.attrs.get("schema") != SCHEMA:
-        raise StoreError(f"{path}: a zarr group, but not a dataset made by `banet prepare`")
+        raise StoreError(f"{place}: a zarr group, but not a dataset made by `banet prepare`")
     version = group.attrs.get("schema_version")
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise StoreError(
-            f"{path}: dataset of schema version {version}, this banet reads up to "
+            f"{place}: dataset of schema version {version}, this banet reads up to "
             f"{SCHEMA_VERSION}; upgrade banet or prepare the dataset again"
         )
     expected = [
         *_sample_arrays(group),
         *([MEAN_MASK] if REFERENCE_ATTRIBUTE in group.attrs else []),
     ]
-    missing = [name for name in expected if not _is_whole(group, name)]
+    try:
+        missing = [name for name in expected if not _is_whole(group, name)]
+    except Exception as error:
+        if not is_out_of_reach(error):
+            raise
+        raise _out_of_reach(place, error) from error
     if missing:
         raise StoreError(
-            f"{path}: damaged, {', '.join(missing)} is not complete; copy it again from where it "
+            f"{place}: damaged, {', '.join(missing)} is not complete; copy it again from where it "
             "came, or prepare it again with --force"
         )
-    return Store(path, group)
+    return Store(place, group)
+
+
+def is_store(place: Location) -> bool:
+    """Tell whether a place holds a complete store of banet's, of whatever version.
+
+    Raises:
+        StoreError: It is out of reach.
+    """
+    group = _open_group(place)
+    return group is not None and group.attrs.get("schema") == SCHEMA
+
+
+def _open_group(place: Location) -> zarr.Group | None:
+    """Return the group at a place; None if there is none that zarr can read.
+
+    Raises:
+        StoreError: It is out of reach.
+    """
+    try:
+        return zarr.open_group(_zarr_store(place, read_only=True), mode="r", zarr_format=3)
+    except Exception as error:
+        if is_out_of_reach(error):
+            raise _out_of_reach(place, error) from error
+        if isinstance(error, ValueError | KeyError | FileNotFoundError):
+            return None
+        raise
+
+
+def _out_of_reach(place: Location, error: Exception) -> StoreError:
+    return StoreError(f"{place}: the dataset cannot be read ({explain(error)[1]})")
+
+
+def _nothing_there(place: Location) -> StoreError:
+    try:
+        place.stat() if isinstance(place, Path) else place.status()
+    except FileNotFoundError as error:
+        if error.strerror == NO_BUCKET:
+            return StoreError(f"{place}: {NO_BUCKET}")
+        return StoreError(f"{place}: no such dataset; make it with `banet prepare SOURCE {place}`")
+    except OSError as error:
+        return StoreError(f"{place}: the dataset cannot be read ({error.strerror})")
+    return StoreError(
+        f"{place}: not a zarr v3 dataset, or only a part of one, without its zarr.json; copy it "
+        f"again from where it came, or make it with `banet prepare SOURCE {place}`"
+    )
 
 
 def _sample_arrays(group: zarr.Group) -> dict[str, ArraySpec]:
@@ -221,14 +271,6 @@ def _sample_arrays(group: zarr.Group) -> dict[str, ArraySpec]:
 def _is_whole(group: zarr.Group, name: str) -> bool:
     array = group.get(name)
     return isinstance(array, zarr.Array) and array.nchunks_initialized >= array.nchunks
-
-
-def is_store(path: Path) -> bool:
-    """Tell whether `path` holds a complete store of banet's, of whatever version."""
-    try:
-        return zarr.open_group(path, mode="r", zarr_format=3).attrs.get("schema") == SCHEMA
-    except (FileNotFoundError, ValueError, KeyError, OSError):
-        return False
 
 
 @contextmanager

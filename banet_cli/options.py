@@ -77,8 +77,12 @@ Verbose = Annotated[
 
 # What several commands take.
 Datasets = Annotated[
-    list[Path],
-    typer.Argument(metavar="DATASET.zarr...", help="Datasets written by `banet prepare`."),
+    list[str],
+    typer.Argument(
+        metavar="DATASET.zarr...",
+        help="Datasets written by `banet prepare`; or URLs of these, such as "
+        "s3://bucket/people.zarr.",
+    ),
 ]
 Device = Annotated[
     str,
@@ -118,14 +122,16 @@ Overwrite = Annotated[bool, typer.Option(help="Replace the file if there is one.
 
 # banet prepare
 Source = Annotated[
-    Path,
+    str,
     typer.Argument(
         metavar="SOURCE",
-        help="Folder that holds photos and their masks, or a CSV or COCO JSON file in it; "
-        "docs/datasets.md describes the layouts.",
+        help="Folder that holds photos and their masks, or a CSV or COCO JSON file in it, or the "
+        "URL of one; docs/datasets.md describes the layouts.",
     ),
 ]
-Dataset = Annotated[Path, typer.Argument(metavar="DATASET.zarr", help="Dataset to write.")]
+Dataset = Annotated[
+    str, typer.Argument(metavar="DATASET.zarr", help="Dataset to write, or the URL of one.")
+]
 SourceFormatOption = Annotated[
     SourceFormat, typer.Option(help="Layout of SOURCE; auto looks at its files.")
 ]

@@ -24,6 +24,7 @@ from pipelines.onnx_weights import OnnxWeights
 from pipelines.progress import Progress, SilentProgress
 from pipelines.runtimes import resolve_compute, runtime_mistakes
 from pipelines.scoring import PhotoScore, Scores, score_mask, summarise
+from pipelines.storage import Location, locate
 from pipelines.store import SPLITS, Store, open_store
 from pipelines.whole_files import write_atomically
 
@@ -35,7 +36,7 @@ class EvaluateOptions:
     """What to evaluate; the options of the command of the same name.
 
     Attributes:
-        datasets: Stores made by `banet prepare`, each scored on its own.
+        datasets: Paths or URLs of stores made by `banet prepare`, each scored on its own.
         weights: Shipped names, weights files, or ONNX files.
         split: train, val, test or all.
         out: Folder for `metrics.json` and `samples.csv`; None writes nothing.
@@ -47,7 +48,7 @@ class EvaluateOptions:
         ConfigError: Some values make no sense; all of them are named.
     """
 
-    datasets: tuple[Path, ...]
+    datasets: tuple[Path | str, ...]
     weights: tuple[str, ...] = ("banet-64",)
     split: str = "val"
     out: Path | None = None
@@ -79,7 +80,7 @@ class EvaluationResult:
 
     Attributes:
         name: Of the weights, as given.
-        dataset: Path of the store, as given.
+        dataset: Path or URL of the store, without the password that a URL may hold.
         size: Working size that the photos were segmented at.
     """
 
@@ -132,7 +133,7 @@ def evaluate(options: EvaluateOptions, *, progress: Progress | None = None) -> E
     device, dtype = resolve_compute(
         *options.weights, device=options.device, precision=options.precision
     )
-    stores = [open_store(path) for path in options.datasets]
+    stores = [open_store(locate(dataset)) for dataset in options.datasets]
     chosen = [chosen_indices(store, options.split) for store in stores]
     results: list[EvaluationResult] = []
     rows: list[dict[str, object]] = []
@@ -214,7 +215,7 @@ def chosen_indices(store: Store, split: str) -> list[int]:
     return indices
 
 
-def _row(weights: str, dataset: Path, sample: str, score: PhotoScore) -> dict[str, object]:
+def _row(weights: str, dataset: Location, sample: str, score: PhotoScore) -> dict[str, object]:
     return {
         "weights": weights,
         "dataset": str(dataset),

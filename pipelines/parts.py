@@ -201,9 +201,7 @@ class _Frames:
         return {name: array[: self.count] for name, array in self._arrays.items()}
 
 
-def _name(
-    samples: Sequence[Sample], options: PrepareOptions, reference: Landmarks | None
-) -> str:
+def _name(samples: Sequence[Sample], options: PrepareOptions, reference: Landmarks | None) -> str:
     """Hash all that determines the content of a part."""
     facts = (
         __version__,

@@ -20,8 +20,8 @@ class PrepareOptions:
     """What to prepare and how; the options of the command of the same name.
 
     Attributes:
-        source: Folder of the source dataset, or a CSV or JSON file in it.
-        dataset: Path of the store to write.
+        source: Path or URL of the folder of the source dataset, or of a CSV or JSON file in it.
+        dataset: Path or URL of the store to write.
         format: Layout of the source, or `auto`.
         classes: Which classes are people, see `sources.discover_samples`.
         size: Side S of the stored frames in pixels.
@@ -41,8 +41,8 @@ class PrepareOptions:
         ConfigError: Some values make no sense; all of them are named.
     """
 
-    source: Path
-    dataset: Path
+    source: Path | str
+    dataset: Path | str
     format: str = "auto"
     classes: tuple[str, ...] | None = None
     size: int = 512

@@ -63,9 +63,7 @@ class PrepareWork:
         self.progress.finish()
         return [rows[position] for position in range(len(samples))]
 
-    def make_parts(
-        self, samples: Sequence[Sample]
-    ) -> tuple[list[ReportRow], list[Framed | None]]:
+    def make_parts(self, samples: Sequence[Sample]) -> tuple[list[ReportRow], list[Framed | None]]:
         """Check all pairs, and write the frames of those that can be stored beside the store.
 
         Returns:

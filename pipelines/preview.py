@@ -22,7 +22,7 @@ from pipelines.sheets import Entry, contact_sheet, thumbnail
 from pipelines.sources import Sample
 from pipelines.sources.files import root_of
 from pipelines.sources.mask_origin import MaskFile
-from pipelines.storage import Location
+from pipelines.storage import Location, lies_in, locate
 from pipelines.whole_files import read_bytes, write_atomically
 
 SAMPLED = 18
@@ -50,8 +50,9 @@ def open_preview(options: PrepareOptions) -> None:
     folder = options.preview
     if folder is None:
         return
-    source = options.source.resolve()
-    if folder.resolve().is_relative_to(root_of(source) if source.is_file() else source):
+    source = locate(options.source).resolve()
+    root = root_of(source) if isinstance(source, Path) and source.is_file() else source
+    if lies_in(folder.resolve(), root):
         raise ConfigError(f"--preview {folder}: lies inside of the dataset; choose a folder beside")
     try:
         folder.mkdir(parents=True, exist_ok=True)

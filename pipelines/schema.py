@@ -37,8 +37,8 @@ COLUMN_ARRAYS: dict[str, ArraySpec] = {
     "name": ArraySpec(dtype="string"),
     "sha256": ArraySpec(dtype="string"),
 }
-"""A few numbers per sample. `kernel_size` is K of Eq. 1; `valid` holds y, x, height and width of the
-photo inside the frame; `split` indexes `SPLITS`; `sha256` is that of the photo's file."""
+"""A few numbers per sample. `kernel_size` is K of Eq. 1; `valid` holds y, x, height and width of
+the photo inside the frame; `split` indexes `SPLITS`; `sha256` is that of the photo's file."""
 
 ARRAYS = FRAME_ARRAYS | COLUMN_ARRAYS
 """Of every store."""

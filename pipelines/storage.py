@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -89,6 +89,11 @@ class RemotePath:
     def name(self) -> str:
         """Return the last part, empty if nothing can lie beside it, as beside a bucket."""
         return self.key.rpartition("/")[2] if "/" in self.key else ""
+
+    @property
+    def stem(self) -> str:
+        """Return the last part without its extension; of a bucket, its name."""
+        return PurePosixPath(self.key).stem
 
     @property
     def parent(self) -> "RemotePath":

@@ -2,6 +2,10 @@
 
 import errno
 
+from pipelines.urls import without_password
+
+NO_BUCKET = "there is no such bucket at this endpoint; check both"
+
 _ADVICE = {
     "no credentials": (
         "NoCredentialsError",
@@ -44,15 +48,23 @@ def explain(error: Exception) -> tuple[int, str]:
     if code in {"PreconditionFailed", "ConditionalRequestConflict"}:
         return errno.EEXIST, "written by somebody else at the same time"
     if code == "NoSuchBucket":
-        return errno.ENOENT, "there is no such bucket at this endpoint; check both"
+        return errno.ENOENT, NO_BUCKET
     if isinstance(error, FileNotFoundError):
         return errno.ENOENT, "no such file"
     if isinstance(error, FileExistsError):
         return errno.EEXIST, "exists already"
     names = {code, *(kind.__name__ for kind in type(error).__mro__)}
-    said = str(error).strip().partition("\n")[0] or type(error).__name__
+    # Some packages name the whole URL in their errors.
+    said = without_password(str(error).strip().partition("\n")[0]) or type(error).__name__
     for reason, known in _ADVICE.items():
         if not names.isdisjoint(known):
             return _ERRNO[reason], f"{reason}: {said}"
     number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO
     return number, said
+
+
+def is_out_of_reach(error: Exception) -> bool:
+    """Tell whether an error says that a place cannot be read now, not that its content is wrong."""
+    if isinstance(error, OSError):
+        return not isinstance(error, FileNotFoundError)
+    return explain(error)[0] in {errno.EACCES, errno.ETIMEDOUT}

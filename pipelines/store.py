@@ -4,23 +4,15 @@ A store is a zarr v3 group with one chunk per sample and many samples per shard.
 described in `schema`; its attributes hold the schema version and all parameters it was made with.
 """
 
-import glob
-import shutil
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.abc.store import Store as ZarrStore
-from zarr.codecs import ZstdCodec
-from zarr.errors import UnstableSpecificationWarning
 from zarr.storage import FsspecStore, LocalStore
 
 from pipelines.affine import compose, shift
@@ -34,11 +26,10 @@ from pipelines.schema import (
     REFERENCE_ATTRIBUTE,
     SCHEMA,
     SCHEMA_VERSION,
-    ArraySpec,
-    reference_attribute,
     reference_frame,
 )
 from pipelines.storage import Location
+from pipelines.storage_errors import NO_BUCKET, explain, is_out_of_reach
 
 SPLITS = ("train", "val", "test")
 """Names of the values 0, 1, 2 of the array `split`."""
@@ -54,10 +45,11 @@ class Store:
         reference: Frame of the reference face; None if the store has none.
     """
 
-    def __init__(self, path: Path, group: zarr.Group) -> None:
+    def __init__(self, path: Location, group: zarr.Group) -> None:
         self.path = path
         self.attributes: Mapping[str, Any] = dict(group.attrs)
         self._group = group
+        self._arrays: dict[str, zarr.Array[Any]] = {}
         self.splits: NDArray[np.uint8] = self._read("split")
         self.reference = self._reference()
 
@@ -123,11 +115,16 @@ class Store:
 
     def _read(self, name: str, index: int | slice = slice(None)) -> NDArray[Any]:
         try:
-            return np.asarray(self._group[name][index])  # type: ignore[index] # not for groups
+            if name not in self._arrays:
+                # Kept, because a group reads the description of an array anew each time.
+                self._arrays[name] = self._group[name]  # type: ignore[assignment] # no group
+            return np.asarray(self._arrays[name][index])
         except Exception as error:  # codecs raise nearly anything over damaged chunks
             raise self._damaged(name, error) from error
 
     def _damaged(self, name: str, error: Exception) -> StoreError:
+        if is_out_of_reach(error):
+            return _out_of_reach(self.path, error)
         return StoreError(
             f"{self.path}: {name!r} is damaged ({error}); copy the dataset again from where it "
             "came, or prepare it again with --force"
@@ -146,45 +143,84 @@ def zarr_store(place: Location, *, read_only: bool) -> ZarrStore:
     return FsspecStore.from_mapper(files, read_only=read_only)
 
 
-def open_store(path: Path) -> Store:
+def open_store(place: Location) -> Store:
     """Open a complete store.
 
     Raises:
-        StoreError: It is missing, no store of banet's, damaged, or of a newer version.
+        StoreError: It is missing, out of reach, foreign, damaged, or of a newer version.
     """
-    if not path.exists():
-        raise StoreError(f"{path}: no such dataset; make it with `banet prepare SOURCE {path}`")
-    try:
-        group = zarr.open_group(path, mode="r", zarr_format=3)
-    except (FileNotFoundError, ValueError, KeyError, OSError) as error:
-        raise StoreError(f"{path}: not a zarr v3 dataset; make one with `banet prepare`") from error
+    group = _open_group(place)
+    if group is None:
+        raise _nothing_there(place)
     if group.attrs.get("schema") != SCHEMA:
-        raise StoreError(f"{path}: a zarr group, but not a dataset made by `banet prepare`")
+        raise StoreError(f"{place}: a zarr group, but not a dataset made by `banet prepare`")
     version = group.attrs.get("schema_version")
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise StoreError(
-            f"{path}: dataset of schema version {version}, this banet reads up to "
+            f"{place}: dataset of schema version {version}, this banet reads up to "
             f"{SCHEMA_VERSION}; upgrade banet or prepare the dataset again"
         )
     has_faces = REFERENCE_ATTRIBUTE in group.attrs
     expected = [*ARRAYS, *([*FACE_ARRAYS, MEAN_MASK] if has_faces else [])]
-    missing = [name for name in expected if not _is_whole(group, name)]
+    try:
+        missing = [name for name in expected if not _is_whole(group, name)]
+    except Exception as error:
+        if not is_out_of_reach(error):
+            raise
+        raise _out_of_reach(place, error) from error
     if missing:
         raise StoreError(
-            f"{path}: damaged, {', '.join(missing)} is not complete; copy it again from where it "
+            f"{place}: damaged, {', '.join(missing)} is not complete; copy it again from where it "
             "came, or prepare it again with --force"
         )
-    return Store(path, group)
+    return Store(place, group)
+
+
+def is_store(place: Location) -> bool:
+    """Tell whether a place holds a complete store of banet's, of whatever version.
+
+    Raises:
+        StoreError: It is out of reach.
+    """
+    group = _open_group(place)
+    return group is not None and group.attrs.get("schema") == SCHEMA
+
+
+def _open_group(place: Location) -> zarr.Group | None:
+    """Return the group at a place; None if there is none that zarr can read.
+
+    Raises:
+        StoreError: It is out of reach.
+    """
+    try:
+        return zarr.open_group(zarr_store(place, read_only=True), mode="r", zarr_format=3)
+    except Exception as error:
+        if is_out_of_reach(error):
+            raise _out_of_reach(place, error) from error
+        if isinstance(error, ValueError | KeyError | FileNotFoundError):
+            return None
+        raise
+
+
+def _out_of_reach(place: Location, error: Exception) -> StoreError:
+    return StoreError(f"{place}: the dataset cannot be read ({explain(error)[1]})")
+
+
+def _nothing_there(place: Location) -> StoreError:
+    try:
+        place.stat() if isinstance(place, Path) else place.status()
+    except FileNotFoundError as error:
+        if error.strerror == NO_BUCKET:
+            return StoreError(f"{place}: {NO_BUCKET}")
+        return StoreError(f"{place}: no such dataset; make it with `banet prepare SOURCE {place}`")
+    except OSError as error:
+        return StoreError(f"{place}: the dataset cannot be read ({error.strerror})")
+    return StoreError(
+        f"{place}: not a zarr v3 dataset, or only a part of one, without its zarr.json; copy it "
+        f"again from where it came, or make it with `banet prepare SOURCE {place}`"
+    )
 
 
 def _is_whole(group: zarr.Group, name: str) -> bool:
     array = group.get(name)
     return isinstance(array, zarr.Array) and array.nchunks_initialized >= array.nchunks
-
-
-def is_store(path: Path) -> bool:
-    """Tell whether `path` holds a complete store of banet's, of whatever version."""
-    try:
-        return zarr.open_group(path, mode="r", zarr_format=3).attrs.get("schema") == SCHEMA
-    except (FileNotFoundError, ValueError, KeyError, OSError):
-        return False

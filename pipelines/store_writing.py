@@ -1,9 +1,9 @@
 """Writing of dataset stores, so that one is there whole or not at all.
 
-What is large, the frames of samples, is written in parts of at most one shard each while the number
-of samples is not yet known. A store is put together out of parts: a part that is just what a shard
-of the store is to hold becomes that shard as it is, others are packed anew. Equal samples make equal
-files, byte for byte.
+What is large, the frames of samples, is written in parts of at most one shard each while the
+number of samples is not yet known. A store is put together out of parts: a part that is just what a
+shard of the store is to hold becomes that shard as it is, others are packed anew. Equal samples
+make equal files, byte for byte.
 """
 
 import warnings
@@ -15,7 +15,6 @@ from uuid import uuid4
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 from zarr.codecs import ZstdCodec
 from zarr.errors import UnstableSpecificationWarning
 

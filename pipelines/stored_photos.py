@@ -17,7 +17,7 @@ BYTES_PER_PIXEL = 7
 class StoredPhotos(Sequence[TrainingPhoto]):
     """The photos of a store, read one by one.
 
-    Other processes get it by its path: a zarr group does not survive a fork.
+    Other processes get it by its place: a zarr group does not survive a fork.
 
     Args:
         store: Holds the photos.

@@ -27,6 +27,7 @@ from pipelines.progress import Progress, SilentProgress
 from pipelines.ranks import Ranks, launched_ranks
 from pipelines.recipes import MINIMUM_BATCH, Recipe, load_recipe
 from pipelines.runlog import RunLog
+from pipelines.storage import locate
 from pipelines.trainer import Trainer
 from pipelines.trainingdata import TrainingData, load_training_data
 from pipelines.trainstate import TrainState
@@ -39,8 +40,8 @@ class TrainOptions:
     """What to train and how; the options of the command of the same name.
 
     Attributes:
-        datasets: Stores made by `banet prepare`; their training splits are mixed. One that is named
-            twice is drawn from twice as often.
+        datasets: Paths or URLs of stores made by `banet prepare`; their training splits are mixed.
+            One that is named twice is drawn from twice as often.
         out: Folder of the run.
         model: Name in the registry of networks.
         recipe: Name of a recipe, or path of a TOML file.
@@ -59,7 +60,7 @@ class TrainOptions:
         ConfigError: Some values make no sense; all of them are named.
     """
 
-    datasets: tuple[Path, ...]
+    datasets: tuple[Path | str, ...]
     out: Path
     model: str = "banet-64"
     recipe: str = "pretrain"
@@ -164,15 +165,17 @@ def _train(options: TrainOptions, recipe: Recipe, ranks: Ranks, progress: Progre
     forget_process_peak(ranks.device)
     dtype = resolve_precision(options.precision, ranks.device)
     network, init_sha256 = _initial_network(options)
+    places = [locate(dataset) for dataset in options.datasets]
     data = load_training_data(
-        options.datasets,
+        places,
         faces=MODELS[options.model].face_prior,
         validates=ranks.first,
         free=_free_memory(ranks),
     )
     state = TrainState(ranks.prepared(network), recipe, device=ranks.device, dtype=dtype)
     config = {
-        **_plain(asdict(options)),
+        # Places as they are called, since a URL may hold a password.
+        **_plain({**asdict(options), "datasets": places}),
         "resolved_recipe": recipe.as_dict(),
         "resolved_precision": precision_name(dtype),
         "resolved_datasets": data.facts,

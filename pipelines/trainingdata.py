@@ -14,6 +14,7 @@ from pipelines.face_prior import Face
 from pipelines.free_memory import free_memory
 from pipelines.images import Pixels
 from pipelines.known_faces import known_faces
+from pipelines.storage import Location
 from pipelines.store import Store, open_store
 from pipelines.stored_photos import StoredPhotos
 
@@ -80,7 +81,7 @@ class TrainingData:
 
 
 def load_training_data(
-    paths: Sequence[Path],
+    places: Sequence[Location],
     *,
     faces: bool = False,
     validates: bool = True,
@@ -89,7 +90,7 @@ def load_training_data(
     """Read the training and validation splits of stores.
 
     Args:
-        paths: Of the stores; one may be named twice.
+        places: Of the stores; one may be named twice.
         faces: Whether the network takes a face prior.
         validates: Whether this process reads the photos for validation, too; of several that train
             together, the first one does.
@@ -104,9 +105,9 @@ def load_training_data(
             trains on is one that another validates with.
     """
     # One that is named in two ways is one all the same.
-    spellings: dict[Path, Path] = {}
-    paths = [spellings.setdefault(path.resolve(), path) for path in paths]
-    stores = {path: open_store(path) for path in paths}
+    spellings: dict[str, Location] = {}
+    places = [spellings.setdefault(str(place.resolve()), place) for place in places]
+    stores = {place: open_store(place) for place in places}
     for store in stores.values():
         _require_splits(store)
     _refuse_leaks(stores)
@@ -116,15 +117,13 @@ def load_training_data(
     sets = _training_sets(stores, faces=faces, memory=memory)
     texts = [store.attributes["licence"] for store in stores.values()]
     return TrainingData(
-        training=[sets[path] for path in paths],
+        training=[sets[place] for place in places],
         validation={
-            names[path]: _labelled_photos(store, "val", faces=faces)
-            for path, store in stores.items()
+            names[place]: _labelled_photos(store, "val", faces=faces)
+            for place, store in stores.items()
             if validates
         },
-        facts={
-            names[path]: _facts(store, list(paths).count(path)) for path, store in stores.items()
-        },
+        facts={names[place]: _facts(store, places.count(place)) for place, store in stores.items()},
         licence="\n\n".join(dict.fromkeys(text for text in texts if text)),
     )
 
@@ -138,7 +137,7 @@ def _require_splits(store: Store) -> None:
             )
 
 
-def _refuse_leaks(stores: dict[Path, Store]) -> None:
+def _refuse_leaks(stores: dict[Location, Store]) -> None:
     for trained, validated in permutations(stores, 2):
         shared = stores[trained].hashes("train") & stores[validated].hashes("val")
         if shared:
@@ -148,25 +147,32 @@ def _refuse_leaks(stores: dict[Path, Store]) -> None:
             )
 
 
-def _names(paths: list[Path]) -> dict[Path, str]:
+def _names(places: list[Location]) -> dict[Location, str]:
     """Name datasets by their stem where that tells them apart, else by the end of their path.
 
-    Never by the whole path: names go wherever the weights go.
+    Never by the whole path of this machine: names go wherever the weights go.
     """
-    stems = Counter(path.stem for path in paths)
+    stems = Counter(place.stem for place in places)
     return {
-        path: path.stem if stems[path.stem] == 1 else _distinct_end(path, paths) for path in paths
+        place: place.stem if stems[place.stem] == 1 else _distinct_end(place, places)
+        for place in places
     }
 
 
-def _distinct_end(path: Path, paths: list[Path]) -> str:
-    """Return as many of the last parts of a path as no other one ends with."""
-    # Without the root, so that even all parts are no absolute path.
-    parts, *others = (each.resolve().parts[1:] for each in (path, *set(paths) - {path}))
+def _distinct_end(place: Location, places: list[Location]) -> str:
+    """Return as many of the last parts of a path or URL as no other one ends with."""
+    parts, *others = map(_parts, (place, *set(places) - {place}))
     count = 1
     while count < len(parts) and any(parts[-count:] == other[-count:] for other in others):
         count += 1
     return "/".join(parts[-count:])
+
+
+def _parts(place: Location) -> tuple[str, ...]:
+    if isinstance(place, Path):
+        # Without the root, so that even all parts are no absolute path.
+        return place.resolve().parts[1:]
+    return tuple(str(place).split("/"))
 
 
 def _memory_for_photos(validated: Iterable[Store], free: int) -> int:
@@ -189,21 +195,21 @@ def _faces(store: Store, split: str, *, wanted: bool) -> list[Face | None]:
 
 
 def _training_sets(
-    stores: dict[Path, Store], *, faces: bool, memory: int
-) -> dict[Path, TrainingSet]:
+    stores: dict[Location, Store], *, faces: bool, memory: int
+) -> dict[Location, TrainingSet]:
     photos = {
-        path: StoredPhotos(store, store.indices("train"), _faces(store, "train", wanted=faces))
-        for path, store in stores.items()
+        place: StoredPhotos(store, store.indices("train"), _faces(store, "train", wanted=faces))
+        for place, store in stores.items()
     }
     size = sum(each.size for each in photos.values())
     if size <= memory:
-        return {path: _resident(each) for path, each in photos.items()}
+        return {place: _resident(each) for place, each in photos.items()}
     logger.info(
         "%d photos take %.1f GB, which memory does not hold; they are read as needed",
         sum(map(len, photos.values())),
         size / 1e9,
     )
-    return {path: TrainingSet(each, each.empty()) for path, each in photos.items()}
+    return {place: TrainingSet(each, each.empty()) for place, each in photos.items()}
 
 
 def _resident(photos: StoredPhotos) -> TrainingSet:

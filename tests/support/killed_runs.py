@@ -1,8 +1,6 @@
 """Runs of `segment` that kill themselves at a chosen spot, in processes that begin quickly."""
 
-import multiprocessing
 import os
-import signal
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -10,6 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from deaths import die, exit_code_of
 
 from pipelines.file_log import FileLog
 from pipelines.output_folder import OutputFolder
@@ -18,10 +17,6 @@ from pipelines.storage import FilePath
 
 # On cores that others use too, several threads for tiny tensors wait for each other for minutes.
 torch.set_num_threads(1)
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _in_half_a_row(nth: int) -> AbstractContextManager[Any]:
@@ -100,10 +95,4 @@ def segment_and_die(spot: str, options: SegmentOptions) -> None:
 
 def killed_run(spot: str, options: SegmentOptions) -> int:
     """Run `segment` in a process until it dies, and return its exit code, `-SIGKILL` if it did."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipelines.segment"])  # what it can find; this module it cannot
-    process = context.Process(target=segment_and_die, args=(spot, options))
-    process.start()
-    process.join()
-    assert process.exitcode is not None
-    return process.exitcode
+    return exit_code_of(segment_and_die, spot, options)

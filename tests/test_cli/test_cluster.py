@@ -1,15 +1,13 @@
 """`banet segment --scheduler` against real processes of Dask, some of which are killed."""
 
-import json
 import os
 import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dask_cluster import Cluster, cluster
 from made_photos import make_photos
 from processes import BANET, kill_group, lines_in, started, wait_until
 from segment_results import ledger, outputs
@@ -20,33 +18,6 @@ pytestmark = [
 ]
 
 PHOTOS = 120
-
-
-class Cluster:
-    """A scheduler and two workers, each a process of its own."""
-
-    def __init__(self, stack: ExitStack, folder: Path) -> None:
-        folder.mkdir()
-        file = folder / "scheduler.json"
-        names = ("--no-dashboard", "--scheduler-file", str(file))
-        start = (sys.executable, "-m", "dask")
-        log = folder / "log"
-        scheduler = (*start, "scheduler", "--host", "127.0.0.1", "--port", "0", *names)
-        self.scheduler = stack.enter_context(started(*scheduler, log=log))
-        assert wait_until(file.exists, self.scheduler)
-        worker = (*start, "worker", "--nthreads", "1", *names, "--local-directory", str(folder))
-        self.workers = [
-            stack.enter_context(started(*worker, "--nworkers", "1", log=log)) for _ in range(2)
-        ]
-        self.log = log
-        self.address = json.loads(file.read_text())["address"]
-        assert wait_until(lambda: log.read_text().count("Registered to:") >= 2), log.read_text()
-
-
-@contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
-    with ExitStack() as stack:
-        yield Cluster(stack, folder)
 
 
 def segment_far(folder: Path, dask: Cluster) -> tuple[str, ...]:

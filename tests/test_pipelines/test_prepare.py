@@ -148,8 +148,8 @@ def test_second_run_at_the_same_time_is_refused(pairs_folder: Path, tmp_path: Pa
 
 
 def test_what_a_killed_run_left_aside_is_swept(pairs_folder: Path, tmp_path: Path) -> None:
-    leftover = tmp_path / ".out.zarr.0123.partial"
-    (leftover / "image").mkdir(parents=True)
+    leftover = tmp_path / ".out.zarr.partial"
+    (leftover / "store-0123" / "image").mkdir(parents=True)
     prepare(options(pairs_folder, tmp_path / "out.zarr"))
     assert not leftover.exists()
 

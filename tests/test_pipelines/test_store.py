@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from processes import file_contents
+from file_contents import file_contents
 
 from pipelines.errors import StoreError
 from pipelines.schema import ARRAYS, COLUMN_ARRAYS, FRAME_ARRAYS

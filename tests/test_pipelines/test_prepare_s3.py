@@ -77,7 +77,7 @@ def test_a_run_that_was_killed_goes_on(
 ) -> None:
     again = options(pairs, bucket.url("out.zarr"))
     assert killed_prepare(spot, again) == -signal.SIGKILL
-    with pytest.raises(StoreError, match="out.zarr"):
+    with pytest.raises(StoreError, match=r"out\.zarr"):
         open_store(locate(again.dataset))
     prepare(again)
     assert bucket.files("out.zarr") == whole

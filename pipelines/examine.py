@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from pipelines.doctor.facts import PairFacts, pair_facts
+from pipelines.doctor.facts import PairTraits, pair_facts
 from pipelines.doctor.findings import Finding
 from pipelines.doctor.misfits import PairError, misfit_kind
+from pipelines.doctor.pair_findings import pair_findings
 from pipelines.errors import MissingFileError, OutOfReachError, PhotoError, UnclearMaskError
 from pipelines.images import Pixels, decode_photo
 from pipelines.landmarks import LandmarkFile, read_landmarks
@@ -41,7 +42,7 @@ class ReportRow:
         faces: How many faces that file holds; None if there is none or it cannot be used.
         portrait_share: Share of the photo that the mask calls a person, in [0, 1].
         findings: Of the doctor.
-        facts: What the doctor measured; they are no part of the report.
+        traits: For comparing pairs; they are no part of the report.
     """
 
     name: str
@@ -58,12 +59,12 @@ class ReportRow:
     convention: str = ""
     portrait_share: float | None = None
     findings: tuple[Finding, ...] = ()
-    facts: PairFacts | None = None
+    traits: PairTraits | None = None
 
     def as_json(self) -> dict[str, object]:
         """Return the line of the report."""
-        line = asdict(replace(self, facts=None))
-        del line["facts"]
+        line = asdict(replace(self, traits=None))
+        del line["traits"]
         return line
 
 
@@ -113,17 +114,22 @@ def load_pair(sample: Sample) -> Pair:
     )
 
 
-def examine(numbered: list[tuple[int, Sample]]) -> list[tuple[int, ReportRow]]:
+def examine(frame_size: int, numbered: list[tuple[int, Sample]]) -> list[tuple[int, ReportRow]]:
     """Check some samples; a good one gets the status `stored`, as duplicates are not yet known.
 
     Args:
+        frame_size: Side of the stored frames in pixels.
         numbered: Samples with their positions, which come back with the rows.
     """
-    return [(position, examine_pair(sample)[0]) for position, sample in numbered]
+    return [(position, examine_pair(sample, frame_size)[0]) for position, sample in numbered]
 
 
-def examine_pair(sample: Sample) -> tuple[ReportRow, Pair | None]:
+def examine_pair(sample: Sample, frame_size: int) -> tuple[ReportRow, Pair | None]:
     """Check a sample, as `examine` does.
+
+    Args:
+        sample: Of the source.
+        frame_size: Side of the stored frames in pixels.
 
     Returns:
         Its row, and its content unless it cannot be used.
@@ -144,7 +150,7 @@ def examine_pair(sample: Sample) -> tuple[ReportRow, Pair | None]:
     except OSError as error:
         reason = f"{error.filename} cannot be read: {error.strerror}"
         return _unusable(row, reason, "out-of-reach"), None
-    return _usable(row, pair, sample), pair
+    return _usable(row, pair, sample, frame_size), pair
 
 
 def settle(
@@ -214,12 +220,14 @@ def split_of(sha256: str, shares: Shares, listed: str | None) -> str:
     return "val" if position < train + val or test == 0 else "test"
 
 
-def _usable(row: ReportRow, pair: Pair, sample: Sample) -> ReportRow:
+def _usable(row: ReportRow, pair: Pair, sample: Sample, frame_size: int) -> ReportRow:
     problem = pair.landmarks.problem
     points = pair.landmarks.points
     if points is not None and sample.crop is not None:
         points = points - sample.crop[:2]
     facts = pair_facts(pair.photo, pair.mask, points)
+    share = round(facts.shape.share, 6)
+    unreadable = [Finding("landmarks-unreadable", problem)] if problem else []
     return replace(
         row,
         status="stored",
@@ -229,9 +237,9 @@ def _usable(row: ReportRow, pair: Pair, sample: Sample) -> ReportRow:
         landmarks_sha256=pair.landmarks.sha256,
         faces=pair.landmarks.faces,
         convention=pair.convention,
-        portrait_share=round(facts.shape.share, 6),
-        findings=(Finding("landmarks-unreadable", problem),) if problem else (),
-        facts=facts,
+        portrait_share=share,
+        findings=(*unreadable, *pair_findings(facts, share, frame=frame_size)),
+        traits=facts.traits,
     )
 
 

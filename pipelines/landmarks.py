@@ -12,7 +12,7 @@ from pipelines.affine import fit
 from pipelines.errors import MissingFileError, PhotoError
 from pipelines.face_prior import ReferenceFrame
 from pipelines.images import Pixels
-from pipelines.storage import Location
+from pipelines.storage import FilePath, Location
 from pipelines.whole_files import read_bytes
 
 LANDMARKS = 49
@@ -77,7 +77,7 @@ class ReferenceFace:
         return hashlib.sha256(content).hexdigest()
 
 
-def read_landmarks(path: Location | None) -> LandmarkFile:
+def read_landmarks(path: FilePath | Location | None) -> LandmarkFile:
     """Read a MATLAB file whose variable `tracker` holds the landmarks of any number of faces.
 
     The file need not exist, and None stands for a source that has no such files.

@@ -17,10 +17,8 @@ import numpy as np
 from pipelines import __version__
 from pipelines.affine import apply, compose, fit, shift
 from pipelines.boundary import CANONICAL_SIZE, boundary_target
-from pipelines.doctor.alignment import Alignment
-from pipelines.doctor.facts import PairFacts
+from pipelines.doctor.facts import PairTraits
 from pipelines.doctor.findings import Finding
-from pipelines.doctor.mask_shape import MaskShape
 from pipelines.examine import Pair, ReportRow, examine_pair
 from pipelines.frames import fit_frame, frame_map
 from pipelines.images import Pixels
@@ -28,7 +26,7 @@ from pipelines.landmarks import Landmarks
 from pipelines.prepare_options import PrepareOptions
 from pipelines.schema import FRAME_ARRAYS
 from pipelines.sources import Sample
-from pipelines.storage import Location, status_of
+from pipelines.storage import FilePath, Location, status_of
 from pipelines.store_writing import SAMPLES_PER_SHARD, Piece, write_part
 from pipelines.whole_files import write_atomically
 
@@ -119,7 +117,7 @@ def make_part(
     framed: list[Framed | None] = []
     frames = _Frames(len(samples), options.size)
     for sample in samples:
-        row, pair = examine_pair(sample)
+        row, pair = examine_pair(sample, options.size)
         rows.append(row)
         framed.append(
             None
@@ -212,12 +210,12 @@ def _name(samples: Sequence[Sample], options: PrepareOptions, reference: Landmar
     return hashlib.sha256(repr(facts).encode(errors="backslashreplace")).hexdigest()[:32]
 
 
-def _files(sample: Sample) -> tuple[Location, ...]:
+def _files(sample: Sample) -> tuple[FilePath, ...]:
     landmarks = () if sample.landmarks is None else (sample.landmarks,)
     return (sample.photo, *sample.mask.files, *landmarks)
 
 
-def _state(path: Location) -> object:
+def _state(path: FilePath) -> object:
     try:
         return tuple(status_of(path))
     except (OSError, ValueError):  # it is missing, or has a name that no file can have
@@ -259,21 +257,11 @@ def _read_rows(part: Location) -> tuple[list[ReportRow], list[Framed | None]] | 
 
 
 def _row(line: dict[str, Any]) -> ReportRow:
-    facts, crop = line["facts"], line["crop"]
-    if facts is not None:
-        alignment = facts["alignment"]
-        if alignment is not None:
-            alignment = Alignment(**{**alignment, "amount": tuple(alignment["amount"])})
-        facts = PairFacts(
-            **{
-                **facts,
-                "fingerprint": bytes.fromhex(facts["fingerprint"]),
-                "shape": MaskShape(**facts["shape"]),
-                "alignment": alignment,
-            }
-        )
+    traits, crop = line["traits"], line["crop"]
+    if traits is not None:
+        traits = PairTraits(**{**traits, "fingerprint": bytes.fromhex(traits["fingerprint"])})
     findings = tuple(Finding(**finding) for finding in line["findings"])
-    known = {"facts": facts, "findings": findings, "crop": None if crop is None else tuple(crop)}
+    known = {"traits": traits, "findings": findings, "crop": None if crop is None else tuple(crop)}
     return ReportRow(**{**line, **known})
 
 

@@ -112,7 +112,11 @@ def _refuse_foreign_folder(dataset: Location) -> None:
     Raises:
         StoreError: Something is.
     """
-    if not dataset.exists() or is_store(dataset):
+    try:
+        is_free = not dataset.exists() or is_store(dataset)
+    except OSError as error:
+        raise StoreError(f"{dataset}: cannot be looked at ({error.strerror or error})") from error
+    if is_free:
         return
     if isinstance(dataset, RemotePath) and aside_of(dataset).exists():
         return  # it is half of a store, which a killed run left
@@ -127,7 +131,7 @@ def _judged(
     """Choose splits, and let the doctor say what is wrong with each pair, and with all of them."""
     alike = near_duplicates(examined)
     rows = settle(samples, examined, options.split, alike.firsts)
-    rows = diagnose(rows, [sample.split for sample in samples], alike.twins, frame=options.size)
+    rows = diagnose(rows, [sample.split for sample in samples], alike.twins)
     for row in rows:
         for finding in row.findings:
             logger.debug("%s: %s: %s", row.name, finding.kind, finding.message)

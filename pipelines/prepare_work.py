@@ -57,7 +57,7 @@ class PrepareWork:
         )
         rows: dict[int, ReportRow] = {}
         self.progress.start("checking", len(samples))
-        for batch in self.pool.map(examine, batches):
+        for batch in self.pool.map(partial(examine, self.options.size), batches):
             rows.update(batch)
             self.progress.advance(len(batch))
         self.progress.finish()

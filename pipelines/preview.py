@@ -22,7 +22,7 @@ from pipelines.sheets import Entry, contact_sheet, thumbnail
 from pipelines.sources import Sample
 from pipelines.sources.files import root_of
 from pipelines.sources.mask_origin import MaskFile
-from pipelines.storage import Location, lies_in, locate
+from pipelines.storage import FilePath, lies_in, locate
 from pipelines.whole_files import read_bytes, write_atomically
 
 SAMPLED = 18
@@ -148,7 +148,7 @@ def _pictures(sample: Sample) -> list[Pixels]:
     return [photo, stained(photo, thumbnail(pair.mask))]
 
 
-def _readable(path: Location) -> Pixels:
+def _readable(path: FilePath) -> Pixels:
     try:
         return thumbnail(decode_photo(read_bytes(path)).pixels)
     except PhotoError:

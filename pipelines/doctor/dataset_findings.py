@@ -8,7 +8,6 @@ from pathlib import PurePath
 
 from pipelines.doctor.findings import Finding
 from pipelines.doctor.near_duplicates import NearDuplicates, Twins, find_near_duplicates
-from pipelines.doctor.pair_findings import pair_findings
 from pipelines.examine import ReportRow
 
 ODD_SHARE = 0.02
@@ -30,28 +29,25 @@ def near_duplicates(examined: Sequence[ReportRow]) -> NearDuplicates:
     seen: set[str] = set()
     fingerprints = []
     for row in examined:
-        is_new = row.facts is not None and row.sha256 not in seen
-        fingerprints.append(row.facts.fingerprint if row.facts and is_new else b"")
+        is_new = row.traits is not None and row.sha256 not in seen
+        fingerprints.append(row.traits.fingerprint if row.traits and is_new else b"")
         seen.add(row.sha256)
     return find_near_duplicates(fingerprints)
 
 
 def diagnose(
-    rows: Sequence[ReportRow], listed: Sequence[str | None], twins: Sequence[Twins], *, frame: int
+    rows: Sequence[ReportRow], listed: Sequence[str | None], twins: Sequence[Twins]
 ) -> list[ReportRow]:
-    """Add findings to the rows of a dataset.
+    """Add to the rows of a dataset what only shows when they are looked at together.
 
     Args:
-        rows: With statuses and splits settled; what failed has its finding already.
+        rows: With statuses and splits settled.
         listed: The split that the source's own lists give to each.
         twins: What `near_duplicates` found.
-        frame: Side of the stored frames in pixels.
     """
     found: defaultdict[int, list[Finding]] = defaultdict(list)
     for place, row in enumerate(rows):
         found[place] += row.findings
-        if row.facts is not None and row.portrait_share is not None:
-            found[place] += pair_findings(row.facts, row.portrait_share, frame=frame)
     for placed in (
         _misnamed(rows),
         _odd_conventions(rows),
@@ -117,9 +113,9 @@ def _shared_masks(rows: Sequence[ReportRow], twins: Sequence[Twins]) -> Iterator
     alike = {frozenset((rows[each.first].sha256, rows[each.second].sha256)) for each in twins}
     firsts: dict[tuple[str, int, int], ReportRow] = {}
     for place, row in enumerate(rows):
-        if row.facts is None or row.portrait_share in {0.0, 1.0}:
+        if row.traits is None or row.portrait_share in {0.0, 1.0}:
             continue
-        key = row.facts.shape.digest, row.facts.height, row.facts.width
+        key = row.traits.mask_digest, row.traits.height, row.traits.width
         first = firsts.setdefault(key, row)
         hashes = frozenset((first.sha256, row.sha256))
         if len(hashes) > 1 and hashes not in alike:
@@ -132,13 +128,13 @@ def _shared_masks(rows: Sequence[ReportRow], twins: Sequence[Twins]) -> Iterator
 def _duplicates(rows: Sequence[ReportRow]) -> Iterator[Placed]:
     firsts: dict[str, ReportRow] = {}
     for place, row in enumerate(rows):
-        if row.facts is None or row.crop is not None:
+        if row.traits is None or row.crop is not None:
             continue
         first = firsts.setdefault(row.sha256, row)
-        if first is row or first.facts is None:
+        if first is row or first.traits is None:
             continue
         yield place, Finding("duplicate-photo", f"the same photo as {first.name}", first.name)
-        if row.facts.shape.digest != first.facts.shape.digest:
+        if row.traits.mask_digest != first.traits.mask_digest:
             shares = f"{row.portrait_share:.1%} person here, {first.portrait_share:.1%} there"
             message = f"another mask than that of the same photo {first.name}: {shares}"
             yield place, Finding("conflicting-masks", message, first.name)
@@ -157,7 +153,7 @@ def _across_splits(
     firsts: dict[str, int] = {}
     links = [(each.first, each.second) for each in twins]
     for place, row in enumerate(rows):
-        if row.facts is not None and row.crop is None:
+        if row.traits is not None and row.crop is None:
             first = firsts.setdefault(row.sha256, place)
             if first != place:
                 links.append((first, place))

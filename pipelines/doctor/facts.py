@@ -24,7 +24,7 @@ HALF_GREY = 128
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairFacts:
-    """Facts about one pair, from which `diagnose` draws its conclusions.
+    """Facts about one pair, from which `pair_findings` draws its conclusions.
 
     Attributes:
         height: Of the photo, or of its crop, in pixels.
@@ -48,6 +48,33 @@ class PairFacts:
     shape: MaskShape
     alignment: Alignment | None
     face_inside: float | None
+
+    @property
+    def traits(self) -> "PairTraits":
+        """What of it is compared with other pairs."""
+        return PairTraits(
+            height=self.height,
+            width=self.width,
+            fingerprint=self.fingerprint,
+            mask_digest=self.shape.digest,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairTraits:
+    """What is compared between the pairs of a dataset: little, since there may be a million.
+
+    Attributes:
+        height: Of the photo, or of its crop, in pixels.
+        width: Likewise.
+        fingerprint: See `fingerprint`.
+        mask_digest: Hash of where the person is.
+    """
+
+    height: int
+    width: int
+    fingerprint: bytes
+    mask_digest: str
 
 
 def pair_facts(photo: Pixels, mask: Pixels, landmarks: Landmarks | None) -> PairFacts:

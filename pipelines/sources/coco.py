@@ -203,7 +203,7 @@ def _samples(files: SourceFiles, content: _File, classes: Classes) -> Iterator[t
             photo,
             Sample(
                 name=photo,
-                photo=files.path(photo),
+                photo=files.file(photo),
                 mask=CocoMask(
                     file=path,
                     image=image["id"],

@@ -12,7 +12,7 @@ from pipelines.errors import PhotoError
 from pipelines.images import OPAQUE, Pixels
 from pipelines.sources.mask_origin import Mask, sha256_of
 from pipelines.sources.shapes import DRAWN, POINTS, blank_mask, checked_points
-from pipelines.storage import Location
+from pipelines.storage import FilePath, Location
 
 _FINISHED = re.compile("[0-o]*[0-O]", re.ASCII)
 """Packed run lengths: each character from `0` to `o` holds five bits, and from `P` on there are
@@ -44,7 +44,7 @@ class Shape(NamedTuple):
     content: Polygons | Runs | str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CocoMask:
     """The shapes of an image.
 
@@ -68,7 +68,7 @@ class CocoMask:
         return f"{self.file} (image {self.image})"
 
     @property
-    def files(self) -> tuple[Location, ...]:
+    def files(self) -> tuple[FilePath, ...]:
         """None: the list has been read."""
         return ()
 

@@ -9,7 +9,7 @@ from typing import overload
 from pipelines.errors import InputError
 from pipelines.folder_walk import walk
 from pipelines.images import is_photo_path
-from pipelines.storage import Location, RemotePath
+from pipelines.storage import FilePath, Location, RemotePath, path_in
 
 _SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -41,6 +41,10 @@ class SourceFiles:
     def path(self, name: str) -> Location:
         """Return where a file is, or would be."""
         return self.root / name
+
+    def file(self, name: str) -> FilePath:
+        """Return the same for one of the many files of samples."""
+        return path_in(self.root, name)
 
     def pictures(self, folder: str = "") -> list[str]:
         """Return the names of files below a folder that look like those of photos."""

@@ -9,7 +9,7 @@ from pipelines.errors import PhotoError
 from pipelines.images import Pixels
 from pipelines.mask_pictures import decode_alpha
 from pipelines.masks import alpha_convention, read_mask
-from pipelines.storage import Location
+from pipelines.storage import FilePath
 from pipelines.whole_files import read_bytes
 
 
@@ -31,7 +31,7 @@ class MaskOrigin(Protocol):
     """Where a mask comes from, said by `str`; all that it is, by `repr`. It travels to workers."""
 
     @property
-    def files(self) -> tuple[Location, ...]:
+    def files(self) -> tuple[FilePath, ...]:
         """Files beside the photo that the mask is made of, where reading them is left to `read`."""
 
     def read(self, photo: bytes) -> Mask:
@@ -46,7 +46,7 @@ class MaskOrigin(Protocol):
         """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class MaskFile:
     """A file: an image, or a MATLAB file with a variable `mask`.
 
@@ -55,26 +55,26 @@ class MaskFile:
         classes: As for `masks.read_mask`.
     """
 
-    path: Location
+    path: FilePath
     classes: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         return str(self.path)
 
     @property
-    def files(self) -> tuple[Location, ...]:
+    def files(self) -> tuple[FilePath, ...]:
         """The file."""
         return (self.path,)
 
     def read(self, photo: bytes) -> Mask:  # noqa: ARG002 - it is of no use here
         """Read the file."""
         content = read_bytes(self.path)
-        suffix = PurePath(self.path.name).suffix
+        suffix = PurePath(str(self.path)).suffix
         pixels, convention = read_mask(content, suffix, classes=self.classes)
         return Mask(pixels, convention, sha256_of(content))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PhotoAlpha:
     """The alpha channel of the photo itself, as cut-outs have it.
 
@@ -82,13 +82,13 @@ class PhotoAlpha:
         photo: File of the photo.
     """
 
-    photo: Location
+    photo: FilePath
 
     def __str__(self) -> str:
         return f"{self.photo} (alpha)"
 
     @property
-    def files(self) -> tuple[Location, ...]:
+    def files(self) -> tuple[FilePath, ...]:
         """None."""
         return ()
 

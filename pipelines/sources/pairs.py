@@ -61,8 +61,8 @@ def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
     return [
         Sample(
             name=group.prefix + name,
-            photo=files.path(photo),
-            mask=MaskFile(files.path(masks[0]), numbers),
+            photo=files.file(photo),
+            mask=MaskFile(files.file(masks[0]), numbers),
             split=_split(group.prefix + stem),
             problem=_ambiguity(photos, "photos") or _ambiguity(masks, "masks"),
         )

@@ -21,7 +21,7 @@ from pipelines.sources.classes import Classes, refuse_classes
 from pipelines.sources.files import SourceFiles
 from pipelines.sources.mask_origin import MaskFile
 from pipelines.sources.sample import Sample
-from pipelines.storage import Location
+from pipelines.storage import Location, path_in
 from pipelines.whole_files import read_bytes
 
 LISTS = {"train": "trainlist", "test": "testlist"}
@@ -104,8 +104,8 @@ def _sample(root: Location, number: int, split: str) -> Sample:
     name = f"{number:05d}"
     return Sample(
         name=name,
-        photo=root / "images_data_crop" / f"{name}.jpg",
-        mask=MaskFile(root / "images_mask" / f"{name}_mask.mat"),
-        landmarks=root / "images_tracker" / f"{name}.mat",
+        photo=path_in(root, f"images_data_crop/{name}.jpg"),
+        mask=MaskFile(path_in(root, f"images_mask/{name}_mask.mat")),
+        landmarks=path_in(root, f"images_tracker/{name}.mat"),
         split=split,
     )

@@ -42,8 +42,8 @@ def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
     return [
         Sample(
             name=name,
-            photo=files.path(picture),
-            mask=PhotoAlpha(files.path(picture)),
+            photo=files.file(picture),
+            mask=PhotoAlpha(files.file(picture)),
             split=split_named(picture.partition("/")[0]),
         )
         for picture, name in zip(pictures, sample_names(pictures), strict=True)

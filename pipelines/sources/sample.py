@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from pipelines.sources.files import without_suffix
 from pipelines.sources.mask_origin import MaskOrigin
-from pipelines.storage import Location
+from pipelines.storage import FilePath
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """One photo with its mask, as a source lists it; neither need exist.
 
@@ -25,9 +25,9 @@ class Sample:
     """
 
     name: str
-    photo: Location
+    photo: FilePath
     mask: MaskOrigin
-    landmarks: Location | None = None
+    landmarks: FilePath | None = None
     split: str | None = None
     crop: tuple[int, int, int, int] | None = None
     licence: str = ""

@@ -26,7 +26,7 @@ from pipelines.sources.files import SourceFiles, split_named, without_suffix
 from pipelines.sources.mask_origin import Mask, sha256_of
 from pipelines.sources.sample import Sample, sample_names
 from pipelines.sources.shapes import DRAWN, POINTS, blank_mask, checked_points, paste
-from pipelines.storage import Location
+from pipelines.storage import FilePath, Location
 from pipelines.whole_files import read_bytes
 
 META = "meta.json"
@@ -36,7 +36,7 @@ MAX_BITMAP_BYTES = 1 << 28
 """Bitmaps that unpack to more are refused; even one of the largest photo takes far less."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SuperviselyMask:
     """The objects of an annotation.
 
@@ -45,14 +45,14 @@ class SuperviselyMask:
         classes: Which of its objects count.
     """
 
-    path: Location
+    path: FilePath
     classes: ClassChoice
 
     def __str__(self) -> str:
         return str(self.path)
 
     @property
-    def files(self) -> tuple[Location, ...]:
+    def files(self) -> tuple[FilePath, ...]:
         """The annotation."""
         return (self.path,)
 
@@ -91,8 +91,8 @@ def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
     return [
         Sample(
             name=name,
-            photo=files.path(photo),
-            mask=SuperviselyMask(files.path(annotation), choice),
+            photo=files.file(photo),
+            mask=SuperviselyMask(files.file(annotation), choice),
             split=split_named(photo.split("/")[-3]) if photo.count("/") > 1 else None,
             problem=f"{annotation} may belong to several photos"
             if stems[without_suffix(photo)] > 1 and annotation != _whole_name(photo)

@@ -11,7 +11,7 @@ from pipelines.sources.classes import Classes, class_numbers
 from pipelines.sources.files import SourceFiles, split_named
 from pipelines.sources.mask_origin import MaskFile
 from pipelines.sources.sample import Sample, sample_names
-from pipelines.storage import Location, locate
+from pipelines.storage import FilePath, Location, RemotePath, locate
 from pipelines.urls import is_url
 from pipelines.whole_files import read_bytes
 
@@ -150,8 +150,11 @@ def _refuse_repetition(rows: dict[int, Row], table: Location) -> None:
             raise InputError(f"{table}, line {line}: {row['image']} is listed in line {first} too")
 
 
-def _locate(files: SourceFiles, cell: str) -> Location:
-    return locate(cell) if is_url(cell) else files.path(cell)
+def _locate(files: SourceFiles, cell: str) -> FilePath:
+    if not is_url(cell):
+        return files.file(cell)
+    place = locate(cell)
+    return place if isinstance(place, RemotePath) else str(place)
 
 
 def _split(cell: str, where: str) -> str | None:

@@ -12,6 +12,11 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _run(environment: dict[str, str], target: Callable[..., None], *arguments: object) -> None:
+    os.environ.update(environment)  # the server of processes has that of its own beginning
+    target(*arguments)
+
+
 def exit_code_of(target: Callable[..., None], *arguments: object) -> int:
     """Run a function in a process that begins quickly, and return its exit code.
 
@@ -21,7 +26,7 @@ def exit_code_of(target: Callable[..., None], *arguments: object) -> int:
     """
     context: Any = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["pipelines.segment"])  # what it can find; ours it cannot
-    process = context.Process(target=target, args=arguments)
+    process = context.Process(target=_run, args=(dict(os.environ), target, *arguments))
     process.start()
     process.join()
     assert process.exitcode is not None

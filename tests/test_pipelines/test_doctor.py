@@ -94,7 +94,7 @@ def test_report_lists_findings_and_no_measurements(clean: Path, tmp_path: Path) 
     lines = report_path(tmp_path / "out.zarr").read_text().splitlines()
     row = next(row for row in map(json.loads, lines) if row["name"] == "05")
     assert [finding["kind"] for finding in row["findings"]] == ["empty-mask"]
-    assert "facts" not in row
+    assert "traits" not in row
 
 
 def test_every_pair_of_many_photos_is_compared() -> None:

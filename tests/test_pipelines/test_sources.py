@@ -12,7 +12,9 @@ def test_pairs_are_recognised_and_matched_by_stem(pairs_folder: Path) -> None:
     name, samples = discover_samples(pairs_folder)
     assert name == "pairs"
     assert [sample.name for sample in samples] == [f"{number:02d}" for number in range(24)]
-    assert all(sample.photo.is_file() and Path(str(sample.mask)).is_file() for sample in samples)
+    assert all(
+        Path(str(sample.photo)).is_file() and Path(str(sample.mask)).is_file() for sample in samples
+    )
 
 
 def test_pairs_lists_both_kinds_of_orphan(
@@ -22,7 +24,9 @@ def test_pairs_lists_both_kinds_of_orphan(
     (tmp_path / "images" / "00.png").unlink()
     (tmp_path / "masks" / "01.png").unlink()
     _, samples = discover_samples(tmp_path)
-    exists = [(sample.photo.exists(), Path(str(sample.mask)).exists()) for sample in samples]
+    exists = [
+        (Path(str(sample.photo)).exists(), Path(str(sample.mask)).exists()) for sample in samples
+    ]
     assert exists == [(False, True), (True, False), (True, True)]
 
 

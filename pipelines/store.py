@@ -19,6 +19,7 @@ from pipelines.affine import compose, shift
 from pipelines.errors import StoreError
 from pipelines.face_prior import Face, ReferenceFrame
 from pipelines.images import Pixels
+from pipelines.reading_ahead import map_ahead
 from pipelines.schema import (
     ARRAYS,
     FACE_ARRAYS,
@@ -28,7 +29,7 @@ from pipelines.schema import (
     SCHEMA_VERSION,
     reference_frame,
 )
-from pipelines.storage import Location
+from pipelines.storage import Location, is_remote
 from pipelines.storage_errors import NO_BUCKET, explain, is_out_of_reach
 
 SPLITS = ("train", "val", "test")
@@ -63,13 +64,20 @@ class Store:
         return np.flatnonzero(self.splits == SPLITS.index(split)).tolist()
 
     def photos(self, indices: list[int]) -> Iterator[tuple[str, Pixels, Pixels]]:
-        """Yield name, photo (H, W, 3) and mask (H, W) of samples, without the padding of frames."""
-        for index in indices:
-            y, x, height, width = self._valid[index].tolist()
-            inside = slice(y, y + height), slice(x, x + width)
-            # Copies, since a view would keep the whole frame in memory.
-            photo = self._read("image", index)[inside].copy()
-            yield str(self._names[index]), photo, self._read("mask", index)[inside].copy()
+        """Return name, photo (H, W, 3) and mask (H, W) of samples, without padding of frames."""
+        places = zip(
+            indices, self._names[indices].tolist(), self._valid[indices].tolist(), strict=True
+        )
+        # On a disk, threads would only take cores from whoever works on the photos.
+        mapped = map_ahead if is_remote(self.path) else map
+        return mapped(self._photo, places)
+
+    def _photo(self, place: tuple[int, str, list[int]]) -> tuple[str, Pixels, Pixels]:
+        index, name, (y, x, height, width) = place
+        inside = slice(y, y + height), slice(x, x + width)
+        # Copies, since a view would keep the whole frame in memory.
+        photo = self._read("image", index)[inside].copy()
+        return name, photo, self._read("mask", index)[inside].copy()
 
     def faces(self, indices: list[int]) -> list[Face | None]:
         """Return the face of each photo, as `photos` yields it; None where it is not known."""
@@ -123,12 +131,7 @@ class Store:
             raise self._damaged(name, error) from error
 
     def _damaged(self, name: str, error: Exception) -> StoreError:
-        if is_out_of_reach(error):
-            return _out_of_reach(self.path, error)
-        return StoreError(
-            f"{self.path}: {name!r} is damaged ({error}); copy the dataset again from where it "
-            "came, or prepare it again with --force"
-        )
+        return _damaged(self.path, name, error)
 
 
 def zarr_store(place: Location, *, read_only: bool) -> ZarrStore:
@@ -162,12 +165,7 @@ def open_store(place: Location) -> Store:
         )
     has_faces = REFERENCE_ATTRIBUTE in group.attrs
     expected = [*ARRAYS, *([*FACE_ARRAYS, MEAN_MASK] if has_faces else [])]
-    try:
-        missing = [name for name in expected if not _is_whole(group, name)]
-    except Exception as error:
-        if not is_out_of_reach(error):
-            raise
-        raise _out_of_reach(place, error) from error
+    missing = [name for name in expected if not _is_whole(place, group, name)]
     if missing:
         raise StoreError(
             f"{place}: damaged, {', '.join(missing)} is not complete; copy it again from where it "
@@ -194,16 +192,25 @@ def _open_group(place: Location) -> zarr.Group | None:
     """
     try:
         return zarr.open_group(zarr_store(place, read_only=True), mode="r", zarr_format=3)
-    except Exception as error:
-        if is_out_of_reach(error):
-            raise _out_of_reach(place, error) from error
-        if isinstance(error, ValueError | KeyError | FileNotFoundError):
-            return None
-        raise
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+    except Exception as error:  # of whatever package is behind a URL
+        raise _out_of_reach(place, explain(error)[1]) from error
 
 
-def _out_of_reach(place: Location, error: Exception) -> StoreError:
-    return StoreError(f"{place}: the dataset cannot be read ({explain(error)[1]})")
+def _out_of_reach(place: Location, reason: str) -> StoreError:
+    return StoreError(
+        f"{place}: the dataset cannot be read ({reason}); mend that and run the command again"
+    )
+
+
+def _damaged(place: Location, name: str, error: Exception) -> StoreError:
+    if is_out_of_reach(error):
+        return _out_of_reach(place, explain(error)[1])
+    return StoreError(
+        f"{place}: {name!r} is damaged ({error}); copy the dataset again from where it came, or "
+        "prepare it again with --force"
+    )
 
 
 def _nothing_there(place: Location) -> StoreError:
@@ -214,13 +221,16 @@ def _nothing_there(place: Location) -> StoreError:
             return StoreError(f"{place}: {NO_BUCKET}")
         return StoreError(f"{place}: no such dataset; make it with `banet prepare SOURCE {place}`")
     except OSError as error:
-        return StoreError(f"{place}: the dataset cannot be read ({error.strerror})")
+        return _out_of_reach(place, error.strerror or str(error))
     return StoreError(
         f"{place}: not a zarr v3 dataset, or only a part of one, without its zarr.json; copy it "
         f"again from where it came, or make it with `banet prepare SOURCE {place}`"
     )
 
 
-def _is_whole(group: zarr.Group, name: str) -> bool:
-    array = group.get(name)
-    return isinstance(array, zarr.Array) and array.nchunks_initialized >= array.nchunks
+def _is_whole(place: Location, group: zarr.Group, name: str) -> bool:
+    try:
+        array = group.get(name)
+        return isinstance(array, zarr.Array) and array.nchunks_initialized >= array.nchunks
+    except Exception as error:
+        raise _damaged(place, name, error) from error

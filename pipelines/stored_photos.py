@@ -2,12 +2,14 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from itertools import starmap
 from typing import overload
 
 import numpy as np
 
 from pipelines.augmentation.photos import TrainingPhoto, training_photo
 from pipelines.face_prior import Face
+from pipelines.images import Pixels
 from pipelines.store import Store, open_store
 
 BYTES_PER_PIXEL = 7
@@ -54,7 +56,8 @@ class StoredPhotos(Sequence[TrainingPhoto]):
         return photo
 
     def __iter__(self) -> Iterator[TrainingPhoto]:
-        return map(self._read, range(len(self)))
+        photos = self._open().photos(self._indices)
+        return starmap(self._training_photo, zip(photos, self._faces, strict=True))
 
     def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "_store": None, "_kept": OrderedDict()}
@@ -72,14 +75,20 @@ class StoredPhotos(Sequence[TrainingPhoto]):
         return self._open().pixels(self._indices) * BYTES_PER_PIXEL
 
     def _read(self, position: int) -> TrainingPhoto:
-        store = self._open()
-        ((_, photo, mask),) = store.photos([self._indices[position]])
+        (stored,) = self._open().photos([self._indices[position]])
+        return self._training_photo(stored, self._faces[position])
+
+    def _training_photo(
+        self, stored: tuple[str, Pixels, Pixels], face: Face | None
+    ) -> TrainingPhoto:
+        _, photo, mask = stored
+        attributes = self._open().attributes
         return training_photo(
             photo,
             mask,
-            canonical_width=store.attributes["canonical_width"],
-            canny=tuple(store.attributes["canny"]),
-            face=self._faces[position],
+            canonical_width=attributes["canonical_width"],
+            canny=tuple(attributes["canny"]),
+            face=face,
         )
 
     def _open(self) -> Store:

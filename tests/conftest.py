@@ -1,5 +1,6 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -7,13 +8,17 @@ import torch
 from figures import write_pairs
 from numpy.typing import NDArray
 from PIL import Image
+from s3_server import ENVIRONMENT, Bucket, s3_server
 
 from models import build_model
+from pipelines import storage
 from pipelines.checkpoints import WeightsInfo, save_weights
 from pipelines.export import ExportOptions, export
 from pipelines.prepare import PrepareOptions, prepare
 
 WritePhoto = Callable[..., Path]
+
+FORGOTTEN: list[object] = []
 
 # On cores that others use too, several threads for tiny tensors wait for each other for minutes.
 torch.set_num_threads(1)
@@ -73,3 +78,36 @@ def prepared(pairs_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     )
     prepare(options)
     return dataset
+
+
+@pytest.fixture(scope="session")
+def s3_address() -> Iterator[str]:
+    """The address of a server of S3."""
+    with s3_server() as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A bucket of its own for a test, which the environment gives access to."""
+    import boto3
+
+    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": s3_address}.items():
+        monkeypatch.setenv(name, value)
+    return Bucket(boto3.client("s3"), f"test-{uuid4().hex}")
+
+
+@pytest.fixture
+def other_access() -> Iterator[None]:
+    """Let a test have other credentials or another endpoint than those before and after it."""
+    import s3fs
+
+    def forget() -> None:
+        storage._open.cache_clear()
+        # Kept, for nobody can close the connections of those that zarr reads through.
+        FORGOTTEN.extend(s3fs.S3FileSystem._cache.values())
+        s3fs.S3FileSystem.clear_instance_cache()
+
+    forget()
+    yield
+    forget()

@@ -1,16 +1,15 @@
 """Datasets made by code, and runs of `segment`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pytest
 import torch
 from figures import Picture, draw_person, draw_portrait, write_pairs
 from PIL import Image
-from s3_server import ENVIRONMENT, Bucket, s3_server
+from s3_server import Bucket
 from scipy.io import savemat
 from training import RECIPE
 
@@ -102,23 +101,6 @@ def spoilt_weights(tmp_path: Path) -> str:
             parameter.fill_(torch.nan)
     save_weights(path, network, WeightsInfo(model="banet-64", temperature=2.0, size=64))
     return str(path)
-
-
-@pytest.fixture(scope="session")
-def s3_address() -> Iterator[str]:
-    """The address of a server of S3."""
-    with s3_server() as address:
-        yield address
-
-
-@pytest.fixture
-def bucket(s3_address: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
-    """A bucket of its own for a test, which the environment gives access to."""
-    import boto3
-
-    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": s3_address}.items():
-        monkeypatch.setenv(name, value)
-    return Bucket(boto3.client("s3"), f"test-{uuid4().hex}")
 
 
 @pytest.fixture

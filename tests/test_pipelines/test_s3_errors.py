@@ -1,7 +1,7 @@
 """What can go wrong with photos and results on a server of S3, and what is said then."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,6 @@ from acting_progress import Acting
 from s3_server import Bucket
 from segment_results import counts
 
-from pipelines import storage
 from pipelines.errors import BanetError, ConfigError, InputError
 from pipelines.segment import SegmentSummary
 
@@ -38,20 +37,6 @@ def test_results_that_may_not_be_written_fail_their_photos(
 
     assert counts(summary) == (4, 0, 1, 0)
     assert re.match("cannot be written: access denied", summary.failures[0].error)
-
-
-@pytest.fixture
-def other_access() -> Iterator[None]:
-    """Let a test have other credentials or another endpoint than those before and after it."""
-    import s3fs
-
-    def forget() -> None:
-        storage._open.cache_clear()
-        s3fs.S3FileSystem.clear_instance_cache()
-
-    forget()
-    yield
-    forget()
 
 
 @pytest.mark.usefixtures("other_access")

@@ -8,6 +8,7 @@ and knows orientation, palettes and colour profiles. HEIC is read where the pack
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from posixpath import splitext
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,14 +81,21 @@ class Header:
     decoding_bytes: int
 
 
-def is_photo_path(path: Path) -> bool:
-    """Tell whether a file's name looks like that of a photo; hidden files never do."""
-    return path.suffix.lower() in PHOTO_EXTENSIONS and not path.name.startswith(".")
+def is_photo_name(path: str) -> bool:
+    """Tell whether the name of a file looks like that of a photo; hidden files never do.
+
+    Args:
+        path: With forward slashes. As text, since `pathlib` keeps every name that it has seen.
+    """
+    name = path.rpartition("/")[2]
+    return splitext(name)[1].lower() in PHOTO_EXTENSIONS and not name.startswith(".")
 
 
 def is_picture_path(path: Path) -> bool:
     """Tell the same, with pictures that cannot be read counted among the photos."""
-    return is_photo_path(path) or (is_unreadable_name(path.name) and not path.name.startswith("."))
+    return is_photo_name(path.name) or (
+        is_unreadable_name(path.name) and not path.name.startswith(".")
+    )
 
 
 def read_header(content: bytes, *, reduced_to: int | None = None) -> Header:

@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from posixpath import splitext
 from typing import overload
 
 from pipelines.errors import InputError
 from pipelines.folder_walk import walk
-from pipelines.images import is_photo_path
+from pipelines.images import is_photo_name
 from pipelines.storage import FilePath, Location, RemotePath, path_in
 
 _SPLITS = {
@@ -50,7 +51,7 @@ class SourceFiles:
         """Return the names of files below a folder that look like those of photos."""
         prefix = f"{folder}/" if folder else ""
         below = (name for name in self.names if name.startswith(prefix))
-        return [name for name in below if is_photo_path(Path(name))]
+        return [name for name in below if is_photo_name(name)]
 
     def folders(self, base: str = "") -> list[str]:
         """Return the relative paths of the folders that lie directly in a folder and hold files."""
@@ -106,9 +107,9 @@ def kind_of(place: Location) -> str | None:
 
 
 def without_suffix(name: str) -> str:
-    """Return a relative path without its extension, if it has a last part at all."""
-    path = PurePosixPath(name)
-    return path.with_suffix("").as_posix() if path.name else name
+    """Return a relative path, with forward slashes, without its extension."""
+    stem, suffix = splitext(name)
+    return name if suffix == "." else stem
 
 
 def split_named(name: str) -> str | None:

@@ -12,14 +12,13 @@ import json
 import zlib
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
 from pipelines.errors import InputError, PhotoError
-from pipelines.images import OPAQUE, Pixels, is_photo_path
+from pipelines.images import OPAQUE, Pixels, is_photo_name
 from pipelines.mask_pictures import decode_alpha, decode_mask
 from pipelines.sources.classes import ClassChoice, Classes, chosen_classes
 from pipelines.sources.files import SourceFiles, split_named, without_suffix
@@ -79,7 +78,7 @@ def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
     """
     choice = chosen_classes(classes, _class_names(files.path(META)), str(files.path(META)))
     annotations = {name for name in files.names if _is_annotation(name)}
-    photos = [name for name in files.names if _folder(name) == PHOTOS and is_photo_path(Path(name))]
+    photos = [name for name in files.names if _folder(name) == PHOTOS and is_photo_name(name)]
     stems = Counter(map(without_suffix, photos))
     found = {photo: _annotation_of(photo, annotations) for photo in photos}
     orphans = {

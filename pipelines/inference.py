@@ -19,6 +19,7 @@ from pipelines.devices import autocast, is_out_of_memory
 from pipelines.errors import BanetError, PhotoError
 from pipelines.face_prior import Face, face_prior
 from pipelines.images import OPAQUE, Pixels
+from pipelines.seen_photo import SeenPhoto
 from pipelines.sizes import resize, working_size
 from pipelines.traced_network import TracedNetwork
 
@@ -39,7 +40,7 @@ MINIMUM_SIZE = 32
 _CAST_ONCE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.PReLU)
 """Layers whose weights autocast would otherwise cast anew in every forward pass."""
 
-View: TypeAlias = tuple[NDArray[np.uint8 | np.float32], ...]
+View: TypeAlias = tuple[Pixels, *tuple[NDArray[np.float32], ...]]
 """What a network sees of a photo: RGB (h, w, 3) uint8, and the face prior (h, w, C) float32 if it
 takes one and the face is known."""
 
@@ -103,13 +104,12 @@ class Segmenter:
             PhotoError: What came out are no numbers.
             Exception: As `probabilities`.
         """
-        return self.prepare(pixels, face)()
+        return self.prepare(pixels, face).probability()
 
-    def prepare(
-        self, pixels: Pixels, face: Face | None = None
-    ) -> Callable[[], NDArray[np.float32]]:
+    def prepare(self, pixels: Pixels, face: Face | None = None) -> SeenPhoto:
         """Do the first half of a call; see `Engine`."""
-        return partial(self._segment, self.view(pixels, face))
+        view = self.view(pixels, face)
+        return SeenPhoto(small=view[0], probability=partial(self._segment, view))
 
     def view(self, pixels: Pixels, face: Face | None = None) -> View:
         """Bring a photo to the size in which the network sees it; arguments as for a call."""

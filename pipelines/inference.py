@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models import fold_batch_norm, normalize
+from models import fold_batch_norm, normalize_levels
 from pipelines.affine import resizing
 from pipelines.allocator import keep_freed_memory
 from pipelines.devices import autocast, is_out_of_memory
@@ -77,7 +77,7 @@ class Segmenter:
         self._is_cuda = device.type == "cuda"
         keep_freed_memory()
         try:
-            portrait = _Portrait(inference_form(network, device=device, dtype=dtype))
+            portrait = _Portrait(inference_form(network, device=device, dtype=dtype), dtype)
         except RuntimeError as error:
             raise _device_failure(device, error) from error
         self._autocast = partial(autocast, device, dtype)
@@ -174,15 +174,18 @@ class Segmenter:
 class _Portrait(nn.Module):
     """All that a device does with photos: a network, and what comes before and after it."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
         self._network = network
+        self._dtype = dtype
 
     def forward(self, photos: Tensor, prior: Tensor | None = None) -> Tensor:
         """Return probabilities (B, h, w) of RGB uint8 (B, h, w, 3) and priors (B, h, w, C)."""
         planes = [photos] if prior is None else [photos, prior]
         image, *priors = (plane.permute(0, 3, 1, 2).float() for plane in planes)
-        logits: Tensor = self._network(normalize(image / 255), *priors).portrait
+        # Cast once, since autocast would do it for every layer that sees the photo.
+        seen = normalize_levels(image).to(self._dtype)
+        logits: Tensor = self._network(seen, *priors).portrait
         return logits.float().sigmoid()[:, 0]
 
 

@@ -72,16 +72,16 @@ class Bottleneck(nn.Module):
 class GlobalMean(nn.Module):
     """Mean over height and width: (B, C, H, W) to (B, C, 1, 1).
 
-    In bfloat16 by a sum, which a CPU adds up in float32 as it goes; for a mean it copies all features
-    to float32 first.
+    In bfloat16 by a sum, which a CPU adds up in float32 as it goes; for a mean it copies all
+    features to float32 first.
     """
 
     def forward(self, features: Tensor) -> Tensor:
         """Average."""
         if features.dtype is not torch.bfloat16:  # in float16 the sum over a photo overflows
             return features.mean(dim=(2, 3), keepdim=True)
-        pixels = features.shape[2] * features.shape[3]
-        return features.sum(dim=(2, 3), keepdim=True) / pixels
+        pixels = _pixels(features)
+        return pixels.sum(dim=1)[:, :, None, None] / pixels.shape[1]
 
 
 class FeatureFusionModule(nn.Module):

@@ -181,9 +181,11 @@ def _judge(name: str, engine: Engine, samples: Iterable[Sample]) -> PhotoResult:
     """
     scores: list[tuple[EdgeScores, EdgeScores]] = []
     for photo, truth in samples:
-        alpha = to_alpha(engine(photo))
+        seen = engine.prepare(photo)
+        alpha = to_alpha(seen.probability())
         plain = soft_mask(alpha, height=truth.shape[0], width=truth.shape[1])
-        scores.append((_score(plain, truth), _score(refined_mask(alpha, photo), truth)))
+        refined = refined_mask(alpha, photo, seen.small)
+        scores.append((_score(plain, truth), _score(refined, truth)))
     if not scores:
         raise ConfigError(f"{name}: none of the photos is in the split; name the store of them")
     gains = np.array([two.narrow_boundary_iou - one.narrow_boundary_iou for one, two in scores])

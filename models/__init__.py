@@ -2,7 +2,7 @@
 
 from models.blocks import count_parameters
 from models.folding import fold_batch_norm
-from models.prediction import IMAGE_MEAN, IMAGE_STD, Prediction, normalize
+from models.prediction import IMAGE_MEAN, IMAGE_STD, Prediction, normalize, normalize_levels
 from models.probability import ProbabilityNetwork
 from models.registry import MODELS, ModelSpec, boundary_temperature, build_model
 
@@ -18,4 +18,5 @@ __all__ = [
     "count_parameters",
     "fold_batch_norm",
     "normalize",
+    "normalize_levels",
 ]

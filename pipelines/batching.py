@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +14,7 @@ from pipelines.errors import BanetError
 from pipelines.face_prior import Face
 from pipelines.images import Pixels
 from pipelines.inference import Segmenter, View, require_finite
+from pipelines.seen_photo import SeenPhoto
 
 MOST_PHOTOS = 32
 """Most photos of a batch whose size nobody named. What fills a GPU is far less."""
@@ -73,13 +74,12 @@ class BatchingSegmenter:
             Exception: As `Segmenter.probabilities` for this photo alone, or `BanetError` for all of
                 a batch.
         """
-        return self.prepare(pixels, face)()
+        return self.prepare(pixels, face).probability()
 
-    def prepare(
-        self, pixels: Pixels, face: Face | None = None
-    ) -> Callable[[], NDArray[np.float32]]:
+    def prepare(self, pixels: Pixels, face: Face | None = None) -> SeenPhoto:
         """Do the first half of a call; see `Engine`."""
-        return partial(self._segment, self._segmenter.view(pixels, face))
+        view = self._segmenter.view(pixels, face)
+        return SeenPhoto(small=view[0], probability=partial(self._segment, view))
 
     def _segment(self, view: View) -> NDArray[np.float32]:
         request = _Request(view)

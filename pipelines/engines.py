@@ -1,7 +1,6 @@
 """The engines that turn photos into probabilities, one for each kind of weights."""
 
 import threading
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Protocol
 
@@ -20,6 +19,7 @@ from pipelines.network_description import NetworkDescription
 from pipelines.onnx_engine import OnnxSegmenter, open_session
 from pipelines.onnx_weights import OnnxWeights, load_onnx, read_onnx
 from pipelines.runtimes import resolve_compute, runtime_of
+from pipelines.seen_photo import SeenPhoto
 
 _loading = threading.Lock()
 
@@ -43,13 +43,11 @@ class Engine(Protocol):
             of others choose h and w as they like, not even in the proportions of the photo.
         """
 
-    def prepare(
-        self, pixels: Pixels, face: Face | None = None
-    ) -> Callable[[], NDArray[np.float32]]:
+    def prepare(self, pixels: Pixels, face: Face | None = None) -> SeenPhoto:
         """Do the first half of a call: bring the photo to what the network sees of it.
 
         Returns:
-            The other half. It needs the photo no more.
+            It has the other half as `SeenPhoto.probability`.
         """
 
 

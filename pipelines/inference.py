@@ -12,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models import fold_batch_norm, normalize
+from models import fold_batch_norm, normalize_levels
 from pipelines.affine import resizing
 from pipelines.allocator import keep_freed_memory
 from pipelines.devices import autocast, is_out_of_memory
 from pipelines.errors import BanetError, PhotoError
 from pipelines.face_prior import Face, face_prior
 from pipelines.images import OPAQUE, Pixels
+from pipelines.seen_photo import SeenPhoto
 from pipelines.sizes import resize, working_size
 from pipelines.traced_network import TracedNetwork
 
@@ -39,7 +40,7 @@ MINIMUM_SIZE = 32
 _CAST_ONCE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.PReLU)
 """Layers whose weights autocast would otherwise cast anew in every forward pass."""
 
-View: TypeAlias = tuple[NDArray[np.uint8 | np.float32], ...]
+View: TypeAlias = tuple[Pixels, *tuple[NDArray[np.float32], ...]]
 """What a network sees of a photo: RGB (h, w, 3) uint8, and the face prior (h, w, C) float32 if it
 takes one and the face is known."""
 
@@ -76,7 +77,7 @@ class Segmenter:
         self._is_cuda = device.type == "cuda"
         keep_freed_memory()
         try:
-            portrait = _Portrait(inference_form(network, device=device, dtype=dtype))
+            portrait = _Portrait(inference_form(network, device=device, dtype=dtype), dtype)
         except RuntimeError as error:
             raise _device_failure(device, error) from error
         self._autocast = partial(autocast, device, dtype)
@@ -103,13 +104,12 @@ class Segmenter:
             PhotoError: What came out are no numbers.
             Exception: As `probabilities`.
         """
-        return self.prepare(pixels, face)()
+        return self.prepare(pixels, face).probability()
 
-    def prepare(
-        self, pixels: Pixels, face: Face | None = None
-    ) -> Callable[[], NDArray[np.float32]]:
+    def prepare(self, pixels: Pixels, face: Face | None = None) -> SeenPhoto:
         """Do the first half of a call; see `Engine`."""
-        return partial(self._segment, self.view(pixels, face))
+        view = self.view(pixels, face)
+        return SeenPhoto(small=view[0], probability=partial(self._segment, view))
 
     def view(self, pixels: Pixels, face: Face | None = None) -> View:
         """Bring a photo to the size in which the network sees it; arguments as for a call."""
@@ -174,15 +174,18 @@ class Segmenter:
 class _Portrait(nn.Module):
     """All that a device does with photos: a network, and what comes before and after it."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
         self._network = network
+        self._dtype = dtype
 
     def forward(self, photos: Tensor, prior: Tensor | None = None) -> Tensor:
         """Return probabilities (B, h, w) of RGB uint8 (B, h, w, 3) and priors (B, h, w, C)."""
         planes = [photos] if prior is None else [photos, prior]
         image, *priors = (plane.permute(0, 3, 1, 2).float() for plane in planes)
-        logits: Tensor = self._network(normalize(image / 255), *priors).portrait
+        # Cast once, since autocast would do it for every layer that sees the photo.
+        seen = normalize_levels(image).to(self._dtype)
+        logits: Tensor = self._network(seen, *priors).portrait
         return logits.float().sigmoid()[:, 0]
 
 

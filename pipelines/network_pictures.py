@@ -12,7 +12,7 @@ from pipelines.errors import PhotoError
 from pipelines.images import Pixels
 from pipelines.inference import require_finite
 from pipelines.network_description import UNIT_RANGE, NetworkDescription
-from pipelines.sizes import fitted_size, resize, working_size
+from pipelines.sizes import fitted_size, working_size
 
 OVERSHOOT = 0.5
 """Values so far outside of [0, 1] are cut off, as those that a bicubic resize in a graph leaves;
@@ -56,11 +56,18 @@ def place(description: NetworkDescription, *, height: int, width: int, long_side
 
 
 def network_input(
-    pixels: Pixels, description: NetworkDescription, placement: Placement, *, dtype: DTypeLike
+    small: Pixels, description: NetworkDescription, placement: Placement, *, dtype: DTypeLike
 ) -> NDArray[np.generic]:
-    """Turn RGB pixels (H, W, 3) into what a network takes, a batch of one, (1, 3, h, w) or so."""
+    """Turn a photo into what a network takes, a batch of one, (1, 3, h, w) or so.
+
+    Args:
+        small: RGB, at the height and width that it has in the network's picture.
+        description: Of the network.
+        placement: Of the photo in that picture.
+        dtype: Of the result.
+    """
     y, x, height, width = placement.box
-    seen = resize(pixels, height=height, width=width)
+    seen = small
     if (height, width) != placement.frame:
         frame = np.zeros((*placement.frame, 3), np.uint8)
         frame[y : y + height, x : x + width] = seen

@@ -5,7 +5,7 @@ ONNX Runtime comes with the extra `onnx`, and is imported when it is needed.
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
@@ -27,6 +27,8 @@ from pipelines.network_pictures import (
     probability,
 )
 from pipelines.onnx_graph import INPUT_DTYPES, GraphValue
+from pipelines.seen_photo import SeenPhoto
+from pipelines.sizes import resize
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, NodeArg
@@ -74,14 +76,14 @@ class OnnxSegmenter:
                 no mask.
             MemoryError: There is too little memory.
         """
-        return self.prepare(pixels, face)()
+        return self.prepare(pixels, face).probability()
 
-    def prepare(
-        self, pixels: Pixels, face: Face | None = None
-    ) -> Callable[[], NDArray[np.float32]]:
+    def prepare(self, pixels: Pixels, face: Face | None = None) -> SeenPhoto:
         """Do the first half of a call; see `Engine`."""
         assert face is None
-        return partial(self._segment, *self._seen(pixels))
+        small, placement = self._small(pixels)
+        image = self._input(small, placement)
+        return SeenPhoto(small=small, probability=partial(self._segment, image, placement))
 
     def _segment(self, image: NDArray[np.generic], placement: Placement) -> NDArray[np.float32]:
         output = self._run(image, placement)
@@ -95,20 +97,23 @@ class OnnxSegmenter:
             PhotoError: The network cannot compute a picture of this shape.
             MemoryError: There is too little memory.
         """
-        image, placement = self._seen(pixels)
-        return self._run(image, placement), placement
+        small, placement = self._small(pixels)
+        return self._run(self._input(small, placement), placement), placement
 
-    def _seen(self, pixels: Pixels) -> tuple[NDArray[np.generic], Placement]:
+    def _small(self, pixels: Pixels) -> tuple[Pixels, Placement]:
         placement = place(
             self._description,
             height=pixels.shape[0],
             width=pixels.shape[1],
             long_side=self._size,
         )
-        image = network_input(
-            pixels, self._description, placement, dtype=INPUT_DTYPES[self._image.kind]
+        _, _, height, width = placement.box
+        return resize(pixels, height=height, width=width), placement
+
+    def _input(self, small: Pixels, placement: Placement) -> NDArray[np.generic]:
+        return network_input(
+            small, self._description, placement, dtype=INPUT_DTYPES[self._image.kind]
         )
-        return image, placement
 
     def _run(self, image: NDArray[np.generic], placement: Placement) -> NDArray[np.floating]:
         batch = np.repeat(image, self._image.batch, axis=0) if self._image.batch > 1 else image

@@ -46,20 +46,25 @@ def least_side(output: Output, *, size: int) -> int | None:
 
 
 def full_mask(
-    probability: NDArray[np.float32], photo: Photo, settings: TaskSettings, clock: StageClock
+    probability: NDArray[np.float32],
+    photo: Photo,
+    small: Pixels,
+    settings: TaskSettings,
+    clock: StageClock,
 ) -> Pixels:
     """Return the mask of a photo that shows somebody, (height, width) of the whole photo.
 
     Args:
         probability: What the network made of it, (h, w).
         photo: It may be decoded reduced.
+        small: The photo as the network saw it, RGB.
         settings: Of the run.
         clock: Counts the time.
     """
     height, width = photo.height, photo.width
     if settings.refine:
         with clock("refine"):
-            mask = refined_mask(to_alpha(probability), photo.pixels)
+            mask = refined_mask(to_alpha(probability), photo.pixels, small)
         with clock("mask"):
             mask = resize(mask, height=height, width=width)
             is_soft = settings.mask == "soft"

@@ -167,7 +167,7 @@ class _PhotoWorker:
         settings = self._settings
         with self.clock("decode"):
             photo = decode_photo(content, reduced_to=self._least_side)
-        probability = self._probability(photo.pixels)
+        probability, small = self._probability(photo.pixels)
         with self.clock("mask"):
             share, certainty = (
                 coverage(probability, threshold=settings.threshold),
@@ -177,7 +177,7 @@ class _PhotoWorker:
         mask = (
             np.zeros((photo.height, photo.width), np.uint8)
             if is_empty
-            else full_mask(probability, photo, settings, self.clock)
+            else full_mask(probability, photo, small, settings, self.clock)
         )
         row = replace(
             row,
@@ -194,18 +194,19 @@ class _PhotoWorker:
         icc_profile, composite = photo.icc_profile, None
         if row.composite is not None:
             composite = composite_of(photo, mask, settings, self.clock)
-        del photo  # the composite holds on to it only for as long as it needs it
+        del photo, small  # the composite holds on to it only for as long as it needs it
         if composite is not None and row.composite is not None:
             self._write(row.composite, composite, settings.composite_format, icc_profile)
         del composite
         self._write(f"{MASKS}/{stem}.png", mask, "png")
         return row
 
-    def _probability(self, pixels: Pixels) -> NDArray[np.float32]:
+    def _probability(self, pixels: Pixels) -> tuple[NDArray[np.float32], Pixels]:
+        """Return what the network makes of a photo, and the photo as it saw it."""
         with self.clock("shrink"):
-            segment = self._engine.prepare(pixels)
+            seen = self._engine.prepare(pixels)
         with self.clock("forward"):
-            return segment()
+            return seen.probability(), seen.small
 
     def _remove_outdated(self, row: LedgerRow, stem: str) -> None:
         """Delete what earlier runs made of a photo that failed now, or shows nobody any more.

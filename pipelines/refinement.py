@@ -75,51 +75,54 @@ _PAIRS = (
 )
 
 
-def refined_mask(alpha: Floats, pixels: Pixels) -> Pixels:
+def refined_mask(alpha: Floats, pixels: Pixels, small: Pixels | None = None) -> Pixels:
     """Bring alpha to the size of a photo, guided by the photo.
 
     Args:
         alpha: Of the network, (h, w) in [0, 1]. Where it is 0 or 1 it is not touched.
         pixels: The photo, RGB (H, W, 3).
+        small: The photo once more, RGB, as the network saw it. It is the guide where it is as
+            large as `alpha`; elsewhere, or without it, the photo is shrunk for that.
 
     Returns:
         (H, W), 0 to 255.
     """
     height, width = pixels.shape[:2]
-    guide = _small_guide(pixels, *alpha.shape)
+    if small is not None and small.shape[:2] == alpha.shape:
+        guide = small
+    else:
+        guide = _small_guide(pixels, *alpha.shape)
     functions = _alpha_of_colour(alpha, guide)
-    small = _drawn(alpha, _enlarged(functions, alpha.shape), guide)
-    mask = resize((small * OPAQUE).round().astype(np.uint8), height=height, width=width)
+    drawn = _drawn_small(alpha, functions, guide)
+    mask = resize((drawn * OPAQUE).round().astype(np.uint8), height=height, width=width)
     mask = np.array(mask) if mask.base is not None else mask
     flat_mask, flat_pixels = mask.reshape(-1), pixels.reshape(-1, 3)
-    for x, y in _under(_edges(small), height, width):
-        # Flat, which is twice as fast as indexing with rows and columns.
-        index = y.astype(np.int64) * width + x
-        colours = flat_pixels.take(index, axis=0).astype(np.float32) / np.float32(OPAQUE)
-        drawn = _drawn(
-            _at(alpha, x, y, (height, width)), _at(functions, x, y, (height, width)), colours
+    for index in _under(_edges(drawn), height, width):
+        y, x = (
+            (pixel.astype(np.float32) + np.float32(0.5)) / np.float32(side)
+            for pixel, side in zip(divmod(index, width), (height, width), strict=True)
         )
-        flat_mask[index] = (drawn * OPAQUE).round().astype(np.uint8)
+        values = _drawn(_at(alpha, x, y), _at(functions, x, y), flat_pixels.take(index, axis=0))
+        flat_mask[index] = (values * OPAQUE).round().astype(np.uint8)
     return mask
 
 
-def _small_guide(pixels: Pixels, height: int, width: int) -> Floats:
-    """Shrink a photo to RGB (height, width, 3) in [0, 1]."""
+def _small_guide(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Shrink a photo to RGB (height, width, 3)."""
     rows, columns = (
         min(whole, small * SAMPLES_PER_SIDE)
         for whole, small in zip(pixels.shape, (height, width), strict=False)
     )
     sampled = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT)
-    small_photo = resize(np.asarray(sampled, np.uint8), height=height, width=width)
-    return small_photo.astype(np.float32) / np.float32(OPAQUE)
+    return resize(np.asarray(sampled, np.uint8), height=height, width=width)
 
 
-def _alpha_of_colour(alpha: Floats, guide: Floats) -> Floats:
-    """Find alpha as a linear function of colour around every pixel.
+def _alpha_of_colour(alpha: Floats, guide: Pixels) -> Floats:
+    """Find alpha as a linear function of colour, in [0, 1], around every pixel.
 
     Args:
         alpha: (h, w) in [0, 1].
-        guide: RGB, (h, w, 3) in [0, 1].
+        guide: RGB, (h, w, 3).
 
     Returns:
         (h / `WINDOW_STEP`, w / `WINDOW_STEP`, 4): the factors of R, G and B, and what is added to
@@ -133,17 +136,17 @@ def _alpha_of_colour(alpha: Floats, guide: Floats) -> Floats:
     return np.asarray(cv2.merge([_box(plane, MEAN_RADIUS) for plane in functions]))
 
 
-def _moments(alpha: Floats, guide: Floats, places: Integers) -> _Moments:
+def _moments(alpha: Floats, guide: Pixels, places: Integers) -> _Moments:
     """Average colours and alpha over windows, weighted by how sure the network is of the pixels.
 
     Args:
         alpha: (h, w) in [0, 1].
-        guide: RGB, (h, w, 3) in [0, 1].
+        guide: RGB, (h, w, 3).
         places: Of the windows among all, (n,).
     """
     weight = _certainty(alpha) + np.float32(LEAST_WEIGHT)
     # Plane by plane, which takes a third of the time of whole vectors at every pixel.
-    red, green, blue = cv2.split(guide)
+    red, green, blue = (_unit(np.asarray(plane, np.uint8)) for plane in cv2.split(guide))
     values = {"r": red, "g": green, "b": blue, "a": alpha}
     scale = np.reciprocal(_box(_thinned(weight), FIT_RADIUS).take(places))
 
@@ -165,8 +168,9 @@ def _thinned(plane: Floats) -> Floats:
     return np.asarray(cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _enlarged(functions: Floats, shape: tuple[int, ...]) -> Floats:
-    return np.asarray(cv2.resize(functions, (shape[1], shape[0])), np.float32)
+def _unit(levels: Pixels) -> Floats:
+    """Bring levels from 0 to 255 to [0, 1]."""
+    return levels.astype(np.float32) / np.float32(OPAQUE)
 
 
 def _certainty(alpha: Floats) -> Floats:
@@ -208,15 +212,36 @@ def _box(planes: Floats, radius: int) -> Floats:
     return np.asarray(cv2.blur(planes, (side, side), borderType=cv2.BORDER_REFLECT), np.float32)
 
 
-def _drawn(alpha: Floats, functions: Floats, colours: Floats) -> Floats:
-    """Draw alpha anew, (...) in [0, 1].
+def _drawn_small(alpha: Floats, functions: Floats, guide: Pixels) -> Floats:
+    """Draw the small map anew, (h, w) in [0, 1].
 
     Args:
-        alpha: Of the network, (...) in [0, 1]; the surer it is, the more of it remains.
-        functions: (..., 4).
-        colours: RGB, (..., 3) in [0, 1].
+        alpha: Of the network, (h, w) in [0, 1].
+        functions: What `_alpha_of_colour` returned.
+        guide: RGB, (h, w, 3).
     """
-    fitted = np.einsum("...c,...c->...", functions[..., :3], colours) + functions[..., 3]
+    # Elsewhere alpha stays as it is.
+    soft = np.flatnonzero((alpha > 0) & (alpha < 1))
+    enlarged = np.asarray(cv2.resize(functions, alpha.shape[::-1]), np.float32)
+    flat_functions, flat_guide = enlarged.reshape(-1, functions.shape[2]), guide.reshape(-1, 3)
+    drawn = alpha.copy()
+    drawn.reshape(-1)[soft] = _drawn(
+        alpha.take(soft), flat_functions.take(soft, axis=0), flat_guide.take(soft, axis=0)
+    )
+    return drawn
+
+
+def _drawn(alpha: Floats, functions: Floats, colours: Pixels) -> Floats:
+    """Draw alpha anew, (n,) in [0, 1].
+
+    Args:
+        alpha: Of the network, (n,) in [0, 1]; the surer it is, the more of it remains.
+        functions: (n, 4).
+        colours: RGB, (n, 3).
+    """
+    unit = _unit(colours)
+    # Column by column, which takes half the time of a sum over rows of three.
+    fitted = functions[:, 3] + sum(functions[:, c] * unit[:, c] for c in range(3))
     certainty = _certainty(alpha)
     trust = certainty * certainty * certainty  # much faster than a power
     return (fitted + trust * (alpha - fitted)).clip(0, 1)
@@ -229,34 +254,34 @@ def _edges(small: Floats) -> Pixels:
     return (contrast > EDGE_CONTRAST).astype(np.uint8)
 
 
-def _under(edges: Pixels, height: int, width: int) -> Iterator[tuple[Integers, Integers]]:
-    """Yield columns and rows of the pixels of a photo (height, width) that edges (h, w) cover."""
+def _under(edges: Pixels, height: int, width: int) -> Iterator[Integers]:
+    """Yield the flat indices of the pixels of a photo (height, width) that edges (h, w) cover."""
     rows_of_edges = np.arange(height) * len(edges) // height
     step = max(1, STRIP_PIXELS // width)
     for top in range(0, height, step):
         strip = edges[rows_of_edges[top : top + step]]
         enlarged = cv2.resize(strip, (width, len(strip)), interpolation=cv2.INTER_NEAREST)
-        found = cv2.findNonZero(enlarged)
-        points = np.asarray(() if found is None else found, np.int32).reshape(-1, 2)
-        for start in range(0, len(points), CHUNK_PIXELS):
-            chunk = points[start : start + CHUNK_PIXELS]
-            yield chunk[:, 0], chunk[:, 1] + top
+        # Of truth values numpy finds those that hold in a third of the time that OpenCV takes.
+        found = np.flatnonzero(enlarged.view(np.bool_))
+        found += top * width
+        for start in range(0, len(found), CHUNK_PIXELS):
+            yield found[start : start + CHUNK_PIXELS]
 
 
-def _at(plane: Floats, x: Integers, y: Integers, size: tuple[int, int]) -> Floats:
-    """Interpolate a map (h, w, ...) under pixels of a photo: (n, ...).
+def _at(plane: Floats, x: Floats, y: Floats) -> Floats:
+    """Interpolate a map (h, w, ...) under places in the photo: (n, ...).
 
     Args:
         plane: The map.
-        x: Columns of the pixels, (n,).
-        y: Their rows, (n,).
-        size: Height and width of the photo.
+        x: From 0 at the photo's left edge to 1 at its right one, (n,).
+        y: Likewise from above, (n,).
     """
-    places = np.empty((len(x), 1, 2), np.float32)
-    for axis, (pixel, small, whole) in enumerate(
-        ((x, plane.shape[1], size[1]), (y, plane.shape[0], size[0]))
-    ):
-        scale = np.float32(small / whole)
-        places[:, 0, axis] = pixel * scale + (scale - 1) / 2
-    # The stubs do not know that None is how both maps are given in one.
-    return cv2.remap(plane, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0]  # type: ignore[call-overload]
+    height, width = plane.shape[:2]
+    columns, rows = (
+        (place * np.float32(side) - np.float32(0.5))[:, None]
+        for place, side in ((x, width), (y, height))
+    )
+    return np.asarray(
+        cv2.remap(plane, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[:, 0],
+        np.float32,
+    )

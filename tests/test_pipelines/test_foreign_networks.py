@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from distributed import LocalCluster
-from foreign_networks import IMAGENET, NORMAL, OPEN, OPEN_SIDES, Network, draw, without
+from foreign_networks import IMAGENET, NORMAL, OPEN, OPEN_SIDES, PERSON, Network, draw, without
 from PIL import Image
 from segment_results import counts, ledger, outputs, pixels
 
-from pipelines.engines import engine_once
+from pipelines.engines import engine_once, make_engine
 from pipelines.errors import ConfigError
 from pipelines.evaluate import EvaluateOptions, evaluate
 from pipelines.onnx_weights import load_onnx
@@ -243,6 +244,19 @@ def test_an_engine_needs_no_toml_file_once_it_is_known_how_to_use_the_network(
     )
 
     assert np.array_equal(engine(photo) > 0.5, mask)
+
+
+@pytest.mark.parametrize("fit", ["letterbox", "stretch"])
+def test_the_photo_as_a_network_saw_it_lies_where_its_mask_does(tmp_path: Path, fit: str) -> None:
+    weights = load_onnx(Network().write(tmp_path / "foreign.onnx", **{**NORMAL, "fit": fit}))
+    engine = make_engine(weights, device=torch.device("cpu"), dtype=torch.float32, size=128)
+    photo, _ = draw(height=90, width=200)
+
+    seen = engine.prepare(photo)
+
+    found = seen.probability() > 0.5
+    shows_the_person = np.abs(seen.small.astype(int) - PERSON).sum(axis=2) < 90
+    assert (found == shows_the_person).mean() > 0.97
 
 
 def test_networks_of_others_are_scored_beside_ours(

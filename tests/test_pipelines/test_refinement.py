@@ -56,6 +56,23 @@ def test_soft_edges_follow_the_photo(scene: Scene) -> None:
     assert errors[1] < errors[0] / 2
 
 
+def test_the_photo_as_the_network_saw_it_does_for_one_that_is_shrunk_again(scene: Scene) -> None:
+    small = resize(scene.photo, height=SMALL[0], width=SMALL[1])
+
+    masks = [refined_mask(scene.alpha, scene.photo, each) for each in (small, None)]
+
+    errors = [cv2.absdiff(mask, scene.true).mean() for mask in masks]
+    assert abs(errors[0] - errors[1]) < 0.1 * errors[1]
+
+
+def test_a_photo_as_the_network_saw_it_of_another_size_is_no_guide(scene: Scene) -> None:
+    other = np.zeros((SMALL[0] // 2, SMALL[1] // 2, 3), np.uint8)
+
+    refined = refined_mask(scene.alpha, scene.photo, other)
+
+    assert np.array_equal(refined, refined_mask(scene.alpha, scene.photo))
+
+
 def test_what_the_network_is_sure_of_stays(scene: Scene) -> None:
     rng = np.random.default_rng(1)
     noise = rng.integers(0, 256, scene.photo.shape, np.uint8)

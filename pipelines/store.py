@@ -175,7 +175,7 @@ class Store:
         return _damaged(self.path, name, error)
 
 
-def _zarr_store(place: Location, *, read_only: bool) -> ZarrStore:
+def zarr_store(place: Location, *, read_only: bool) -> ZarrStore:
     """Return what zarr reads a folder through, and writes it through unless it is to be read only.
 
     Behind URLs, zarr has a file system of its own in its own event loop, with the options of ours:
@@ -184,7 +184,10 @@ def _zarr_store(place: Location, *, read_only: bool) -> ZarrStore:
     if isinstance(place, Path):
         return LocalStore(place, read_only=read_only)
     files = place.file_system.get_mapper(place.key)
-    return FsspecStore.from_mapper(files, read_only=read_only)
+    if read_only:
+        # Without exceptions: zarr would take chunks that are gone for zeros.
+        return FsspecStore.from_mapper(files, read_only=True, allowed_exceptions=())
+    return FsspecStore.from_mapper(files)
 
 
 def open_store(place: Location) -> Store:
@@ -234,7 +237,7 @@ def _open_group(place: Location) -> zarr.Group | None:
         StoreError: It is out of reach.
     """
     try:
-        return zarr.open_group(_zarr_store(place, read_only=True), mode="r", zarr_format=3)
+        return zarr.open_group(zarr_store(place, read_only=True), mode="r", zarr_format=3)
     except (FileNotFoundError, ValueError, KeyError):
         return None
     except Exception as error:  # of whatever package is behind a URL
@@ -279,6 +282,8 @@ def _is_whole(place: Location, group: zarr.Group, name: str) -> bool:
     try:
         array = group.get(name)
         return isinstance(array, zarr.Array) and array.nchunks_initialized >= array.nchunks
+    except FileNotFoundError:
+        return False
     except Exception as error:
         raise _damaged(place, name, error) from error
 

@@ -11,8 +11,8 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 from uuid import uuid4
 
@@ -92,6 +92,8 @@ class Store:
         self.attributes: Mapping[str, Any] = dict(group.attrs)
         self._group = group
         self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._columns: dict[str, NDArray[Any]] = {}
+        self._lock = Lock()
         self.splits: NDArray[np.uint8] = self._read("split")
         self.reference = self._reference()
 
@@ -141,13 +143,20 @@ class Store:
         """Return how many pixels samples have together, without the padding of frames."""
         return int(self._valid[indices, 2:].astype(np.int64).prod(axis=1).sum())
 
-    @cached_property
+    @property
     def _names(self) -> NDArray[Any]:
-        return self._read("name")
+        return self._held("name")
 
-    @cached_property
+    @property
     def _valid(self) -> NDArray[np.int16]:
-        return self._read("valid")
+        return self._held("valid")
+
+    def _held(self, name: str) -> NDArray[Any]:
+        """Return a whole array that stays in memory, read once however many threads ask for it."""
+        with self._lock:
+            if name not in self._columns:
+                self._columns[name] = self._read(name)
+            return self._columns[name]
 
     def hashes(self, split: str) -> set[str]:
         """Return the SHA-256 of the photos of a split."""

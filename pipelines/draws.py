@@ -23,6 +23,7 @@ from pipelines.augmentation.warp import (
     warp_on_host,
 )
 from pipelines.devices import is_out_of_memory
+from pipelines.reading_ahead import map_ahead
 from pipelines.recipes import Recipe, Stage
 from pipelines.stored_photos import StoredPhotos
 from pipelines.trainingdata import TrainingSet
@@ -82,6 +83,9 @@ class Draws(Dataset[Drawn]):
         self.device = device
         self.resident = all(each.resident for each in datasets)
         self.sharing = share[1]
+        self._awaits_photos = any(
+            isinstance(each.photos, StoredPhotos) and each.photos.are_remote for each in datasets
+        )
         # One that was named twice is held once.
         distinct = list(dict.fromkeys(datasets))
         starts = dict(zip(distinct, accumulate(map(_size, distinct), initial=0), strict=False))
@@ -162,10 +166,11 @@ class Draws(Dataset[Drawn]):
         stage, position = self._recipe.stage_at(iteration)
         pool = self._pools[stage]
         first = position * stage.batch_size
+
         # A generator of its own for each sample, so that none depends on its neighbours; from 1,
         # because numpy takes a trailing 0 for nothing, which the batch draws from.
-        return [
-            plan_sample(
+        def plan(place: int) -> SamplePlan:
+            return plan_sample(
                 int(pool[_index_of(first + place, len(pool), seed=self._seed)]),
                 self._photos,
                 self._backgrounds,
@@ -174,8 +179,9 @@ class Draws(Dataset[Drawn]):
                 augmentation=stage.augmentation,
                 rng=np.random.default_rng((self._seed, iteration, place + 1)),
             )
-            for place in places
-        ]
+
+        mapped = map_ahead if self._awaits_photos else map
+        return list(mapped(plan, places))
 
     def _pool(self, stage: Stage) -> NDArray[np.int64]:
         """Return the indices of all photos that a stage draws from."""

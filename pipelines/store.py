@@ -5,8 +5,8 @@ described in `schema`; its attributes hold the schema version and all parameters
 """
 
 from collections.abc import Iterator, Mapping
-from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,8 @@ class Store:
         self.attributes: Mapping[str, Any] = dict(group.attrs)
         self._group = group
         self._arrays: dict[str, zarr.Array[Any]] = {}
+        self._columns: dict[str, NDArray[Any]] = {}
+        self._lock = Lock()
         self.splits: NDArray[np.uint8] = self._read("split")
         self.reference = self._reference()
 
@@ -100,13 +102,20 @@ class Store:
         """Return how many pixels samples have together, without the padding of frames."""
         return int(self._valid[indices, 2:].astype(np.int64).prod(axis=1).sum())
 
-    @cached_property
+    @property
     def _names(self) -> NDArray[Any]:
-        return self._read("name")
+        return self._held("name")
 
-    @cached_property
+    @property
     def _valid(self) -> NDArray[np.int16]:
-        return self._read("valid")
+        return self._held("valid")
+
+    def _held(self, name: str) -> NDArray[Any]:
+        """Return a whole array that stays in memory, read once however many threads ask for it."""
+        with self._lock:
+            if name not in self._columns:
+                self._columns[name] = self._read(name)
+            return self._columns[name]
 
     def hashes(self, split: str) -> set[str]:
         """Return the SHA-256 of the photos of a split."""
@@ -143,7 +152,10 @@ def zarr_store(place: Location, *, read_only: bool) -> ZarrStore:
     if isinstance(place, Path):
         return LocalStore(place, read_only=read_only)
     files = place.file_system.get_mapper(place.key)
-    return FsspecStore.from_mapper(files, read_only=read_only)
+    if read_only:
+        # Without exceptions: zarr would take chunks that are gone for zeros.
+        return FsspecStore.from_mapper(files, read_only=True, allowed_exceptions=())
+    return FsspecStore.from_mapper(files)
 
 
 def open_store(place: Location) -> Store:
@@ -232,5 +244,7 @@ def _is_whole(place: Location, group: zarr.Group, name: str) -> bool:
     try:
         array = group.get(name)
         return isinstance(array, zarr.Array) and array.nchunks_initialized >= array.nchunks
+    except FileNotFoundError:
+        return False
     except Exception as error:
         raise _damaged(place, name, error) from error

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import starmap
+from threading import Lock
 from typing import overload
 
 import numpy as np
@@ -10,10 +11,14 @@ import numpy as np
 from pipelines.augmentation.photos import TrainingPhoto, training_photo
 from pipelines.face_prior import Face
 from pipelines.images import Pixels
+from pipelines.storage import is_remote
 from pipelines.store import Store, open_store
 
 BYTES_PER_PIXEL = 7
 """Of a photo with mask, distance and all smaller sizes: 5 bytes and a third more."""
+
+_LOCK = Lock()
+"""Of what threads share in the photos of any store; it is never held while a photo is read."""
 
 
 class StoredPhotos(Sequence[TrainingPhoto]):
@@ -49,10 +54,13 @@ class StoredPhotos(Sequence[TrainingPhoto]):
         """Read a photo."""
         if isinstance(position, slice):
             return [self[index] for index in range(len(self))[position]]
-        photo = self._kept.pop(position, None) or self._read(range(len(self))[position])
-        self._kept[position] = photo
-        while len(self._kept) > self.kept:
-            self._kept.popitem(last=False)
+        with _LOCK:
+            photo = self._kept.pop(position, None)
+        photo = photo or self._read(range(len(self))[position])
+        with _LOCK:
+            self._kept[position] = photo
+            while len(self._kept) > self.kept:
+                self._kept.popitem(last=False)
         return photo
 
     def __iter__(self) -> Iterator[TrainingPhoto]:
@@ -68,6 +76,11 @@ class StoredPhotos(Sequence[TrainingPhoto]):
         # So small is the kernel of nobody, and of somebody who is hardly to be seen.
         candidates = np.flatnonzero(sizes <= 1).tolist()
         return [position for position in candidates if self._read(position).empty]
+
+    @property
+    def are_remote(self) -> bool:
+        """Whether they are read from a server, which answers several threads at once."""
+        return is_remote(self._path)
 
     @property
     def size(self) -> int:
@@ -92,6 +105,7 @@ class StoredPhotos(Sequence[TrainingPhoto]):
         )
 
     def _open(self) -> Store:
-        if self._store is None:
-            self._store = open_store(self._path)
-        return self._store
+        with _LOCK:
+            if self._store is None:
+                self._store = open_store(self._path)
+            return self._store

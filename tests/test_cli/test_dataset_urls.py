@@ -10,8 +10,10 @@ from training import RECIPE, metrics
 
 from pipelines.batches import BatchSource
 from pipelines.draws import Draws
+from pipelines.errors import StoreError
 from pipelines.recipes import load_recipe
 from pipelines.storage import locate
+from pipelines.store import open_store
 from pipelines.trainingdata import load_training_data
 
 ON_CPU = ("--device", "cpu", "--precision", "fp32")
@@ -105,6 +107,13 @@ def test_half_a_dataset_is_named_with_the_remedy(banet, bucket, dataset, *, lost
     for command in ("evaluate", "train"):
         assert f"{dataset}: " in (said := failure(banet(command, dataset, *out(command))))
         assert reason in said
+
+
+def test_photos_that_go_while_they_are_read_are_no_black_ones(bucket, dataset):
+    store = open_store(locate(dataset))
+    bucket.delete("sets/pairs.zarr/image/c/0/0/0/0")
+    with pytest.raises(StoreError, match=f"^{dataset}: 'image' is damaged"):
+        list(store.photos([0]))
 
 
 def test_what_is_not_there_is_named_with_the_remedy(banet, dataset):

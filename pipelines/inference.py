@@ -37,6 +37,14 @@ among thresholds from 0.02 to 0.3."""
 MINIMUM_SIZE = 32
 """Least working size: the deepest features of a network have one pixel for 32 x 32."""
 
+_NARROWEST_IN_BF16 = 64
+"""Least side of what a network sees in bf16 on a CPU.
+
+Where a convolution of 3 x 3 with stride 2 leaves a single row or column, oneDNN as in torch 2.13
+computes on processors with AMX with memory that nobody wrote: every pass gives another mask, or none.
+`banet-512` does so below 64 pixels, `banet-64` below 32.
+"""
+
 _CAST_ONCE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.PReLU)
 """Layers whose weights autocast would otherwise cast anew in every forward pass."""
 
@@ -116,6 +124,9 @@ class Segmenter:
         height, width = working_size(
             height=pixels.shape[0], width=pixels.shape[1], long_side=self._size
         )
+        if self.dtype == torch.bfloat16 and self.device.type == "cpu":
+            least = min(_NARROWEST_IN_BF16, self._size)
+            height, width = max(height, least), max(width, least)
         image = resize(pixels, height=height, width=width)
         if face is None:
             return (image,)

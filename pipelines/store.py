@@ -86,6 +86,7 @@ class Store:
         self.path = path
         self.attributes: Mapping[str, Any] = dict(group.attrs)
         self._group = group
+        self._arrays: dict[str, zarr.Array[Any]] = {}
         self.splits: NDArray[np.uint8] = self._read("split")
         self.reference = self._reference()
 
@@ -151,7 +152,10 @@ class Store:
 
     def _read(self, name: str, index: int | slice = slice(None)) -> NDArray[Any]:
         try:
-            return np.asarray(self._group[name][index])  # type: ignore[index] # not for groups
+            if name not in self._arrays:
+                # Kept, because a group reads the description of an array anew each time.
+                self._arrays[name] = self._group[name]  # type: ignore[assignment] # no group
+            return np.asarray(self._arrays[name][index])
         except Exception as error:  # codecs raise nearly anything over damaged chunks
             raise self._damaged(name, error) from error
 

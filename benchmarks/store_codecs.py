@@ -87,14 +87,16 @@ def candidates() -> Iterator[Candidate]:
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """What one round took.
+    """What one round took, per sample.
 
     Attributes:
-        write_cpu: Seconds per sample.
+        bytes_written: Size of the files of all frames.
+        write_cpu: Seconds.
         read_cpu: Likewise.
         read_wall: Likewise.
     """
 
+    bytes_written: int
     write_cpu: float
     read_cpu: float
     read_wall: float
@@ -123,7 +125,7 @@ class Result:
 
 
 class Bench:
-    """Copies of a dataset, one for each candidate.
+    """Writes and reads copies of a dataset, one at a time.
 
     Args:
         dataset: What `banet prepare` made.
@@ -136,9 +138,8 @@ class Bench:
         self.samples = len(open_store(dataset))
 
     def run(self, candidate: Candidate, *, seed: int) -> Round:
-        """Write all samples, and read them in the order that a seed gives."""
-        copy = self._copy(candidate)
-        write_cpu = self._write(candidate, copy)
+        """Write all samples, read them in the order that a seed gives, and remove them."""
+        copy, write_cpu = self.write(candidate)
         order = np.random.default_rng(seed).permutation(self.samples).tolist()
         with _pipeline(candidate):
             store = open_store(copy)
@@ -147,26 +148,22 @@ class Bench:
             wall, cpu = perf_counter(), process_time()
             for _ in store.photos(order):
                 pass
-            return Round(
-                write_cpu=write_cpu / self.samples,
-                read_cpu=(process_time() - cpu) / self.samples,
-                read_wall=(perf_counter() - wall) / self.samples,
-            )
+            wall, cpu = perf_counter() - wall, process_time() - cpu
+        files = (path for name in FRAMES for path in (copy / name).rglob("*") if path.is_file())
+        written = sum(path.stat().st_size for path in files)
+        shutil.rmtree(copy)
+        return Round(
+            bytes_written=round(written / self.samples),
+            write_cpu=write_cpu / self.samples,
+            read_cpu=cpu / self.samples,
+            read_wall=wall / self.samples,
+        )
 
-    def bytes_per_sample(self, candidate: Candidate) -> int:
-        """Return the size of what the last round wrote."""
-        folder = self._copy(candidate)
-        files = (path for name in FRAMES for path in (folder / name).rglob("*") if path.is_file())
-        return round(sum(path.stat().st_size for path in files) / self.samples)
-
-    def _copy(self, candidate: Candidate) -> Path:
+    def write(self, candidate: Candidate) -> tuple[Path, float]:
+        """Write a copy; return where it is, and the CPU seconds that zarr took for its frames."""
         name = f"{candidate.name}-{candidate.chunk}-{candidate.shard}"
-        return self._folder / f"{name.replace(' ', '-')}.zarr"
-
-    def _write(self, candidate: Candidate, copy: Path) -> float:
-        """Write a copy; return the CPU seconds that zarr took."""
-        if not copy.exists():
-            shutil.copytree(self._dataset, copy, ignore=shutil.ignore_patterns(*FRAMES))
+        copy = self._folder / f"{name.replace(' ', '-')}.zarr"
+        shutil.copytree(self._dataset, copy, ignore=shutil.ignore_patterns(*FRAMES))
         source = zarr.open_group(self._dataset, mode="r", zarr_format=3)
         group = zarr.open_group(copy, mode="r+", zarr_format=3)
         arrays = {name: _create(group, name, source[name], candidate) for name in FRAMES}
@@ -178,7 +175,7 @@ class Bench:
                 started = process_time()
                 array[start:end] = values
                 spent += process_time() - started
-        return spent
+        return copy, spent
 
 
 def _create(group: zarr.Group, name: str, like: Any, candidate: Candidate) -> zarr.Array[Any]:
@@ -191,7 +188,6 @@ def _create(group: zarr.Group, name: str, like: Any, candidate: Candidate) -> za
         shards=None if candidate.shard is None else (candidate.shard, *frame),
         compressors=candidate.codec,
         dimension_names=like.metadata.dimension_names,
-        overwrite=True,
     )
 
 
@@ -208,23 +204,21 @@ def version_of_zarrs() -> str | None:
 
 
 def compare(dataset: Path, folder: Path, *, rounds: int) -> list[Result]:
-    """Measure all candidates that can be measured, and leave no copies."""
+    """Measure all candidates that can be measured."""
     bench = Bench(dataset, folder)
     measured: dict[Candidate, list[Round]] = {
         each: [] for each in candidates() if not each.zarrs or version_of_zarrs()
     }
-    sizes: dict[Candidate, int] = {}
     for number in range(rounds):
         for candidate, done in measured.items():
             done.append(bench.run(candidate, seed=number))
-            sizes[candidate] = bench.bytes_per_sample(candidate)
     first = next(iter(measured.values()))
     return [
         Result(
             name=candidate.name,
             chunk=candidate.chunk,
             shard=candidate.shard,
-            bytes_per_sample=sizes[candidate],
+            bytes_per_sample=done[-1].bytes_written,
             write_cpu_ms=round(1000 * median(each.write_cpu for each in done), 3),
             read_cpu_ms=round(1000 * median(each.read_cpu for each in done), 3),
             samples_per_second=round(1 / median(each.read_wall for each in done), 1),

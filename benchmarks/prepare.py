@@ -225,7 +225,7 @@ def ratios(throughput: Sequence[Throughput]) -> dict[str, float]:
 def _print(throughput: Sequence[Throughput], reading: Reading | None, memory: Memory) -> None:
     table = Table(box=box.SIMPLE_HEAD)
     for title in ("program", "start-up s", "pairs/s", "started", "CPU ms each", "peak MB", "kB"):
-        table.add_column(title, no_wrap=True)
+        table.add_column(title)
     for each in throughput:
         started = each.pairs_per_second_started
         table.add_row(

@@ -34,18 +34,27 @@ def write_photo_set(folder: Path, source: Path, *, count: int, height: int, widt
     folder.mkdir(parents=True)
     originals = list(_photos(source, height=height, width=width))
     for number, pixels in enumerate(islice(cycle(originals), count)):
-        noisy = _with_grain(pixels, np.random.default_rng(number))
+        noisy = with_grain(pixels, np.random.default_rng(number))
         (folder / f"{number:06d}.jpg").write_bytes(encode(noisy, "jpg"))
 
 
 def _photos(source: Path, *, height: int, width: int) -> Iterator[Pixels]:
+    return (filling(pixels, height=height, width=width) for pixels in read_photos(source))
+
+
+def read_photos(source: Path) -> Iterator[Pixels]:
+    """Yield the photos of a folder.
+
+    Raises:
+        InputError: There are none.
+    """
     tree = find_photos([source])
     for name in tree.sources:
-        pixels = decode_photo(read_bytes(tree.root / name)).pixels
-        yield _filling(pixels, height=height, width=width)
+        yield decode_photo(read_bytes(tree.root / name)).pixels
 
 
-def _filling(pixels: Pixels, *, height: int, width: int) -> Pixels:
+def filling(pixels: Pixels, *, height: int, width: int) -> Pixels:
+    """Enlarge or reduce a photo to fill a frame, and crop it around its middle."""
     scale = max(height / pixels.shape[0], width / pixels.shape[1])
     tall, wide = (max(1, round(scale * side)) for side in pixels.shape[:2])
     tall, wide = max(tall, height), max(wide, width)
@@ -54,7 +63,8 @@ def _filling(pixels: Pixels, *, height: int, width: int) -> Pixels:
     return np.ascontiguousarray(large[y : y + height, x : x + width])
 
 
-def _with_grain(pixels: Pixels, random: np.random.Generator) -> Pixels:
+def with_grain(pixels: Pixels, random: np.random.Generator) -> Pixels:
+    """Add grain of one pattern, as that of a sensor."""
     height, width = pixels.shape[:2]
     tile = random.normal(0, GRAIN, (GRAIN_TILE, GRAIN_TILE)).round().astype(np.int16)
     rows, columns = -(-height // GRAIN_TILE), -(-width // GRAIN_TILE)

@@ -41,8 +41,8 @@ _NARROWEST_IN_BF16 = 64
 """Least side of what a network sees in bf16 on a CPU.
 
 Where a convolution of 3 x 3 with stride 2 leaves a single row or column, oneDNN as in torch 2.13
-computes on processors with AMX with memory that nobody wrote: every pass gives another mask, or none.
-`banet-512` does so below 64 pixels, `banet-64` below 32.
+computes on processors with AMX with memory that nobody wrote: every pass gives another mask, or
+none. `banet-512` does so below 64 pixels, `banet-64` below 32.
 """
 
 _CAST_ONCE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.PReLU)

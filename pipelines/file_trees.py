@@ -27,6 +27,7 @@ def copy_file(source: Location, target: Location) -> None:
         os.link(source, target)
     except OSError:  # file systems of cameras and some networks know no links
         shutil.copyfile(source, target)
+    sync_file(target)
 
 
 def remove_tree(folder: Location) -> None:
@@ -45,5 +46,5 @@ def sync_file(path: Location) -> None:
         OSError: It cannot be written.
     """
     if isinstance(path, Path):
-        with path.open("rb") as file:
+        with path.open("r+b") as file:  # Windows syncs nothing that may not be written
             os.fsync(file.fileno())

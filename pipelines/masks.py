@@ -26,6 +26,9 @@ NOISY_LEVELS = 16
 """From this many values on, some close to 0 or 255 are noise of compression; with fewer they are
 numbers of classes, as in maps of {0, 1, 255} where 255 means "ignore"."""
 
+TOPS = (1, OPAQUE, 65535)
+"""What stands for a person in masks of two values."""
+
 LISTED_VALUES = 8
 
 
@@ -82,16 +85,17 @@ def _matlab_mask(content: bytes) -> NDArray[np.generic]:
 
 
 def _to_convention(values: NDArray[np.generic], *, is_opacity: bool) -> tuple[Pixels, str]:
-    present = np.unique(values)
-    if not present.any():
+    if not values.any():
         return np.zeros(values.shape, np.uint8), "nobody"
-    for top in (1, OPAQUE, np.iinfo(np.uint16).max):
-        if np.isin(present, (0, top)).all():
-            # In the order of rows, which files of MATLAB do not have.
-            return np.equal(values, top, order="C").view(np.uint8) * OPAQUE, f"0/{top}"
+    top = values.max()
+    # In the order of rows, which files of MATLAB do not have.
+    is_top = np.equal(values, top, order="C")
+    if top in TOPS and (is_top | (values == 0)).all():
+        return is_top.view(np.uint8) * OPAQUE, f"0/{top:.0f}"
     grey = _as_grey(values)
     if grey is not None and (is_opacity or _is_soft(grey)):
         return grey, "soft"
+    present = np.unique(values)
     listed = ", ".join(str(value) for value in present[:LISTED_VALUES])
     more = ", ..." if len(present) > LISTED_VALUES else ""
     raise UnclearMaskError(

@@ -31,6 +31,9 @@ WINDOW_PER_WORKER = 2
 """Tasks in flight per worker thread: one running and one waiting, so that none waits for the
 driver, and little is left to finish when a run is interrupted."""
 
+REMOTE_WORKERS_PER_CORE = 4
+"""Threads that read and write behind URLs spend more time waiting than computing."""
+
 RESULTS_PER_CLEARING = 1000
 
 CONNECT_SECONDS = 20

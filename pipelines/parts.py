@@ -6,32 +6,40 @@ every file.
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
+from uuid import uuid4
 
 import numpy as np
 
-from pipelines import __version__
 from pipelines.affine import apply, compose, fit, shift
 from pipelines.boundary import CANONICAL_SIZE, boundary_target
-from pipelines.doctor.facts import PairTraits
-from pipelines.doctor.findings import Finding
 from pipelines.examine import Pair, ReportRow, examine_pair
 from pipelines.frames import fit_frame, frame_map
 from pipelines.images import Pixels
-from pipelines.landmarks import Landmarks
+from pipelines.landmarks import Landmarks, ReferenceFace
+from pipelines.part_rows import Framed, read_rows, write_rows
 from pipelines.prepare_options import PrepareOptions
 from pipelines.schema import FRAME_ARRAYS
 from pipelines.sources import Sample
-from pipelines.storage import FilePath, Location, status_of
-from pipelines.store_writing import SAMPLES_PER_SHARD, Piece, write_part
-from pipelines.whole_files import write_atomically
+from pipelines.storage import FilePath, Location, Status, status_of
+from pipelines.store_writing import SAMPLES_PER_SHARD, Piece, is_whole_part, write_part
 
-ROWS_FILE = "rows.json"
-"""Of a part; it is written last."""
+FEWEST_SAMPLES = 8
+"""Of a part, even if more workers would have something to do with fewer."""
+
+PACKAGES = (
+    *("banet", "numpy", "opencv-python-headless", "pillow", "pillow-heif", "pycocotools", "scipy"),
+    *("zarr", "numcodecs"),
+)
+"""Other versions may make other pixels or bytes."""
+
+UNKNOWN = Status(0, None)
+"""Of a file that cannot be looked at now."""
 
 Task = tuple[int, Sequence[Sample]]
 """Position of the first sample of a part, and all samples of it."""
@@ -58,23 +66,6 @@ class Frame:
     face_alignment: tuple[float, ...] | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Framed:
-    """Where the frame of a sample is until there is a store, and what goes with it.
-
-    Attributes:
-        part: Name of the part.
-        index: Position in it.
-        kernel_size: See `Frame`, likewise the others.
-    """
-
-    part: str
-    index: int
-    kernel_size: int
-    valid: tuple[int, int, int, int]
-    face_alignment: tuple[float, ...] | None
-
-
 class Part(NamedTuple):
     """What became of the samples of a part.
 
@@ -91,10 +82,27 @@ class Part(NamedTuple):
     is_known: bool
 
 
-def part_tasks(samples: Sequence[Sample]) -> Iterator[Task]:
-    """Yield the samples of every part."""
-    for start in range(0, len(samples), SAMPLES_PER_SHARD):
-        yield start, samples[start : start + SAMPLES_PER_SHARD]
+def part_tasks(samples: Sequence[Sample], *, workers: int) -> Iterator[Task]:
+    """Yield the samples of every part: as many as a shard holds, but for small datasets.
+
+    Args:
+        samples: All.
+        workers: That share them; 0 for the calling thread.
+    """
+    shares = 2 * workers or 1
+    count = min(SAMPLES_PER_SHARD, max(FEWEST_SAMPLES, -(-len(samples) // shares)))
+    for start in range(0, len(samples), count):
+        yield start, samples[start : start + count]
+
+
+def settings_key(options: PrepareOptions, reference: ReferenceFace | None) -> str:
+    """Hash all that determines what is made of any pair, beside the pair."""
+    facts = (
+        [(name, _version(name)) for name in PACKAGES],
+        (options.size, options.fit, options.canonical_width, options.canny),
+        None if reference is None else reference.landmarks.tolist(),
+    )
+    return _digest(facts)
 
 
 def make_part(
@@ -103,16 +111,22 @@ def make_part(
     """Examine some samples and write the frames of those that can be stored.
 
     Args:
-        folder: Of all parts of the dataset.
+        folder: Of all parts made with these options.
         options: How.
         reference: Landmarks of the reference face, None if there is none.
         task: One of `part_tasks`.
+
+    Raises:
+        StoreError: They cannot be written.
     """
     start, samples = task
-    name = _name(samples, options, reference)
-    known = _read_rows(folder / name)
+    states = [_states(sample) for sample in samples]
+    place = folder / _digest([*zip(samples, states, strict=True)])
+    known = _known(place, samples, options)
     if known is not None:
         return Part(start, *known, is_known=True)
+    # A name of its own: a worker that is believed dead may be at work on the same part.
+    frames_folder = place / uuid4().hex
     rows: list[ReportRow] = []
     framed: list[Framed | None] = []
     frames = _Frames(len(samples), options.size)
@@ -122,13 +136,15 @@ def make_part(
         framed.append(
             None
             if pair is None
-            else frames.add(frame_of(pair, sample, options, reference), part=name)
+            else frames.add(
+                frame_of(pair, sample, options, reference),
+                part=f"{place.name}/{frames_folder.name}",
+            )
         )
     if frames.count:
-        write_part(folder / name, frames.arrays())
-    # What was out of reach may be there the next time, though the files are the same.
-    if not any(finding.kind == "out-of-reach" for row in rows for finding in row.findings):
-        _write_rows(folder / name, rows, framed)
+        write_part(frames_folder, frames.arrays())
+    if all(state is None or state.tells_changes for each in states for state in each):
+        write_rows(place, rows, framed)
     return Part(start, rows, framed, is_known=False)
 
 
@@ -199,27 +215,50 @@ class _Frames:
         return {name: array[: self.count] for name, array in self._arrays.items()}
 
 
-def _name(samples: Sequence[Sample], options: PrepareOptions, reference: Landmarks | None) -> str:
-    """Hash all that determines the content of a part."""
-    facts = (
-        __version__,
-        (options.size, options.fit, options.canonical_width, options.canny),
-        None if reference is None else reference.tolist(),
-        [(sample, [_state(path) for path in _files(sample)]) for sample in samples],
-    )
+def _digest(facts: object) -> str:
     return hashlib.sha256(repr(facts).encode(errors="backslashreplace")).hexdigest()[:32]
 
 
-def _files(sample: Sample) -> tuple[FilePath, ...]:
-    landmarks = () if sample.landmarks is None else (sample.landmarks,)
-    return (sample.photo, *sample.mask.files, *landmarks)
-
-
-def _state(path: FilePath) -> object:
+@cache
+def _version(package: str) -> str | None:
     try:
-        return tuple(status_of(path))
-    except (OSError, ValueError):  # it is missing, or has a name that no file can have
+        return version(package)
+    except PackageNotFoundError:
         return None
+
+
+def _states(sample: Sample) -> list[Status | None]:
+    """Return size and time of the files of a sample, None of those that are not there."""
+    landmarks = () if sample.landmarks is None else (sample.landmarks,)
+    return [_state(path) for path in (sample.photo, *sample.mask.files, *landmarks)]
+
+
+def _state(path: FilePath) -> Status | None:
+    try:
+        return status_of(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # no file can have such a name
+        return None
+    except OSError:
+        return UNKNOWN
+
+
+def _known(
+    place: Location, samples: Sequence[Sample], options: PrepareOptions
+) -> tuple[list[ReportRow], list[Framed | None]] | None:
+    """Return what an earlier run made of a part; None if it is not to be had any more.
+
+    What could not be used is looked at again: a missing package, or permissions, may be the reason.
+    """
+    found = read_rows(place)
+    if found is None:
+        return None
+    rows, framed = found
+    for sample, row in zip(samples, rows, strict=True):
+        is_doubtful = row.status != "stored" or bool(row.reason)
+        if is_doubtful and examine_pair(sample, options.size)[0] != row:
+            return None
+    folders = {each.part for each in framed if each is not None}
+    return found if all(is_whole_part(place.parent / each) for each in folders) else None
 
 
 def _face_alignment(
@@ -233,44 +272,3 @@ def _face_alignment(
     to_frame = frame_map(height=height, width=width, size=options.size, fit=options.fit)
     alignment = fit(apply(compose(to_frame, shift(-left, -top)), pair.landmarks.points), reference)
     return tuple(alignment.ravel().tolist())
-
-
-def _write_rows(part: Location, rows: list[ReportRow], framed: list[Framed | None]) -> None:
-    content = {
-        "rows": list(map(asdict, rows)),
-        "framed": [None if each is None else asdict(each) for each in framed],
-    }
-    part.mkdir(parents=True, exist_ok=True)
-    write_atomically(part / ROWS_FILE, json.dumps(content, default=bytes.hex).encode())
-
-
-def _read_rows(part: Location) -> tuple[list[ReportRow], list[Framed | None]] | None:
-    """Return what `_write_rows` wrote; None if a part is not there, or not complete."""
-    path = part / ROWS_FILE
-    try:
-        content = json.loads(path.read_bytes())
-        rows = list(map(_row, content["rows"]))
-        framed = [None if each is None else _framed(each) for each in content["framed"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return rows, framed
-
-
-def _row(line: dict[str, Any]) -> ReportRow:
-    traits, crop = line["traits"], line["crop"]
-    if traits is not None:
-        traits = PairTraits(**{**traits, "fingerprint": bytes.fromhex(traits["fingerprint"])})
-    findings = tuple(Finding(**finding) for finding in line["findings"])
-    known = {"traits": traits, "findings": findings, "crop": None if crop is None else tuple(crop)}
-    return ReportRow(**{**line, **known})
-
-
-def _framed(line: dict[str, Any]) -> Framed:
-    alignment = line["face_alignment"]
-    return Framed(
-        **{
-            **line,
-            "valid": tuple(line["valid"]),
-            "face_alignment": None if alignment is None else tuple(alignment),
-        }
-    )

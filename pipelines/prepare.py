@@ -8,18 +8,18 @@ import hashlib
 import json
 import logging
 from collections import Counter
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from time import perf_counter
 
 from pipelines.doctor.dataset_findings import diagnose, near_duplicates
 from pipelines.doctor.findings import KINDS, count_by_kind
-from pipelines.errors import BanetError, MissingFileError, PhotoError, StoreError
+from pipelines.errors import BanetError, ConfigError, MissingFileError, PhotoError, StoreError
 from pipelines.examine import ReportRow, settle
-from pipelines.file_trees import remove_tree
 from pipelines.landmarks import ReferenceFace
 from pipelines.locks import exclusive
-from pipelines.parallel import open_pool
+from pipelines.parallel import REMOTE_WORKERS_PER_CORE, available_cores, open_pool
 from pipelines.prepare_options import PrepareOptions, PrepareSummary
 from pipelines.prepare_work import PrepareWork
 from pipelines.preview import open_preview, write_preview
@@ -28,9 +28,9 @@ from pipelines.schema import REFERENCE_ATTRIBUTE
 from pipelines.sources import Sample, discover_samples, reference_face
 from pipelines.sources.crops import add_crops
 from pipelines.sources.files import kind_of, root_of
-from pipelines.storage import Location, RemotePath, locate
+from pipelines.storage import Location, RemotePath, is_remote, locate
 from pipelines.store import SPLITS, is_store, open_store
-from pipelines.store_writing import aside_of
+from pipelines.store_writing import is_begun
 from pipelines.whole_files import read_bytes, write_atomically
 
 __all__ = ["PrepareOptions", "PrepareSummary", "prepare", "report_path"]
@@ -56,10 +56,9 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
     """
     started = perf_counter()
     progress = progress or SilentProgress()
-    source, dataset = locate(options.source), locate(options.dataset)
-    if not isinstance(source, RemotePath):
-        source = source.resolve()  # workers may run elsewhere
-    dataset = dataset.absolute()
+    # Absolute, because workers may run elsewhere, and where links lead.
+    source, dataset = locate(options.source).resolve(), locate(options.dataset).resolve()
+    _refuse_unfit_place(dataset)
     _refuse_foreign_folder(dataset)
     open_preview(options)
     source_format, samples = discover_samples(source, options.format, options.classes)
@@ -68,14 +67,21 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
         samples = add_crops(samples, options.crops)
     logger.info("%s: %d samples listed, layout %s", source, len(samples), source_format)
     with (
-        nullcontext() if options.check else _exclusive(dataset),
-        open_pool(workers=options.workers, scheduler=options.scheduler) as pool,
+        nullcontext(_do_nothing) if options.check else _exclusive(dataset) as check_held,
+        open_pool(workers=_workers(options, source, dataset), scheduler=options.scheduler) as pool,
     ):
+        work = PrepareWork(
+            options=options,
+            dataset=dataset,
+            reference=reference,
+            pool=pool,
+            check_held=check_held,
+            progress=progress,
+        )
+        if not options.check:
+            work.sweep()
         is_there = is_store(dataset) and not options.force
         writes = not options.check and not is_there
-        work = PrepareWork(
-            options=options, dataset=dataset, reference=reference, pool=pool, progress=progress
-        )
         examined, framed = work.make_parts(samples) if writes else (work.examine(samples), [])
         rows = _judged(samples, examined, options)
         summary = _summarise(rows, source_format, reference, started)
@@ -86,6 +92,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
             return summary
         _refuse_failures(summary, options)
         if writes:
+            _refuse_foreign_folder(dataset)  # that came there meanwhile
             licence = _licence_text(source, samples, rows)
             fingerprint = _fingerprint(options, rows, reference)
             work.write_store(rows, framed, _attributes(options, summary, fingerprint, licence))
@@ -93,7 +100,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
             summary = replace(summary, faces=0)
         report = "".join(json.dumps(row.as_json()) + "\n" for row in rows)
         write_atomically(report_path(dataset), report.encode())
-        remove_tree(aside_of(dataset))
+        work.remove_parts()
     return replace(summary, seconds=_seconds_since(started))
 
 
@@ -102,8 +109,35 @@ def report_path(dataset: Location) -> Location:
     return dataset.with_name(f"{dataset.name.removesuffix('.zarr')}.report.jsonl")
 
 
-def _exclusive(dataset: Location) -> AbstractContextManager[object]:
+def _exclusive(dataset: Location) -> AbstractContextManager[Callable[[], None]]:
     return exclusive(dataset.with_name(f".{dataset.name}.lock"), place=dataset)
+
+
+def _do_nothing() -> None:
+    """Check nothing: where nothing is written, nobody takes anything over."""
+
+
+def _workers(options: PrepareOptions, source: Location, dataset: Location) -> int | None:
+    """Return how many threads a local run takes, None for one per core."""
+    is_far = is_remote(source) or is_remote(dataset)
+    if options.workers is not None or not is_far:
+        return options.workers
+    return REMOTE_WORKERS_PER_CORE * available_cores()
+
+
+def _refuse_unfit_place(dataset: Location) -> None:
+    """Make sure that a store can be made at a place.
+
+    Raises:
+        ConfigError: It has no name, or lies behind a URL of files that are not written whole.
+    """
+    if not dataset.name:
+        raise ConfigError(f"{dataset}: name the dataset too, such as {dataset}/people.zarr")
+    if isinstance(dataset, RemotePath) and not dataset.is_object:
+        raise ConfigError(
+            f"{dataset}: datasets are made on disks and in object stores (s3://, gs://, az://); "
+            "make it on a disk, and copy it there"
+        )
 
 
 def _refuse_foreign_folder(dataset: Location) -> None:
@@ -118,8 +152,8 @@ def _refuse_foreign_folder(dataset: Location) -> None:
         raise StoreError(f"{dataset}: cannot be looked at ({error.strerror or error})") from error
     if is_free:
         return
-    if isinstance(dataset, RemotePath) and aside_of(dataset).exists():
-        return  # it is half of a store, which a killed run left
+    if is_begun(dataset):
+        return
     raise StoreError(
         f"{dataset}: exists and is no dataset of banet's; name another path or remove it"
     )
@@ -185,13 +219,13 @@ def _refuse_failures(summary: PrepareSummary, options: PrepareOptions) -> None:
         first = next(row for row in summary.problems if row.status == "failed")
         raise BanetError(
             f"{options.source}: {summary.failed} pairs failed, --max-failures allows "
-            f"{options.max_failures}; nothing was written. The first: {first.reason}"
+            f"{options.max_failures}; no dataset was written. The first: {first.reason}"
         )
     if summary.stored == 0:
         reasons = {row.reason for row in summary.problems}
         raise StoreError(
-            f"{options.source}: none of {summary.discovered} pairs can be stored, nothing was "
-            f"written. For example: {min(reasons)}"
+            f"{options.source}: none of {summary.discovered} pairs can be stored, no dataset "
+            f"was written. For example: {min(reasons)}"
         )
 
 

@@ -1,36 +1,51 @@
 """What `banet prepare` shares out among workers: looking at pairs, and writing shards."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeVar
 
 import numpy as np
 
+from pipelines.errors import BanetError
 from pipelines.examine import ReportRow, examine
+from pipelines.file_trees import remove_tree
 from pipelines.landmarks import ReferenceFace
 from pipelines.parallel import Pool
-from pipelines.parts import Framed, Part, make_part, part_tasks, shard_pieces
+from pipelines.part_rows import Framed, forget_parts
+from pipelines.parts import Part, make_part, part_tasks, settings_key, shard_pieces
 from pipelines.prepare_options import PrepareOptions
 from pipelines.progress import Progress
 from pipelines.sources import Sample
 from pipelines.storage import Location
 from pipelines.store import SPLITS
-from pipelines.store_writing import Piece, aside_of, create_store, write_shard
+from pipelines.store_writing import (
+    Piece,
+    aside_of,
+    create_store,
+    failures,
+    sweep,
+    write_shard,
+)
 
 PAIRS_PER_TASK = 8
 
-PARTS = "parts"
-"""Folder for parts, beside the store that is being made."""
+PARTS = "parts-"
+"""How the name of the folder of parts begins, beside the store that is being made."""
 
 NOT_KNOWN = (np.nan,) * 6
 """Alignment of a face of which no landmarks are known."""
 
+_Task = TypeVar("_Task")
+_Result = TypeVar("_Result")
+
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class PrepareWork:
     """The work of one run.
 
@@ -39,6 +54,7 @@ class PrepareWork:
         dataset: Path of the store.
         reference: Face that others are aligned with; None if there is none.
         pool: Who works.
+        check_held: Makes sure that no other run has taken the dataset over.
         progress: Told of it.
     """
 
@@ -46,7 +62,17 @@ class PrepareWork:
     dataset: Location
     reference: ReferenceFace | None
     pool: Pool
+    check_held: Callable[[], None]
     progress: Progress
+
+    def sweep(self) -> None:
+        """Bring in order what killed runs left, apart from parts that this run can use.
+
+        Raises:
+            StoreError: It cannot be.
+        """
+        with failures(self.dataset):
+            sweep(self.dataset, keep=self._parts.name)
 
     def examine(self, samples: Sequence[Sample]) -> list[ReportRow]:
         """Check all pairs, and write nothing."""
@@ -73,7 +99,7 @@ class PrepareWork:
         work = partial(make_part, self._parts, self.options, landmarks)
         parts: list[Part] = []
         self.progress.start("checking", len(samples))
-        for part in self.pool.map(work, part_tasks(samples)):
+        for part in self._done(work, part_tasks(samples, workers=self.pool.workers)):
             parts.append(part)
             self.progress.advance(len(part.rows))
         self.progress.finish()
@@ -105,6 +131,7 @@ class PrepareWork:
             if row.status == "stored" and each is not None
         ]
         self.progress.start("writing", len(stored))
+        self.check_held()
         with create_store(
             self.dataset,
             count=len(stored),
@@ -114,13 +141,45 @@ class PrepareWork:
             reference=None if self.reference is None else self.reference.frame,
         ) as folder:
             shards = shard_pieces(self._parts, [each for _, each in stored])
-            for written in self.pool.map(partial(_write_shard, folder), shards):
+            for written in self._done(partial(_write_shard, folder), shards):
                 self.progress.advance(written)
         self.progress.finish()
 
-    @property
+    def remove_parts(self) -> None:
+        """Delete what is beside the store, as far as it can be deleted."""
+        with suppress(OSError):
+            forget_parts(aside_of(self.dataset))
+            remove_tree(aside_of(self.dataset))
+
+    @cached_property
     def _parts(self) -> Location:
-        return aside_of(self.dataset) / PARTS
+        return aside_of(self.dataset) / f"{PARTS}{settings_key(self.options, self.reference)}"
+
+    def _done(
+        self, function: Callable[[_Task], _Result], tasks: Iterable[_Task]
+    ) -> Iterator[_Result]:
+        """Yield the results of tasks; when a run ends early, wait for those that have begun.
+
+        Else they would write what the next run has made otherwise.
+        """
+        stopping = False
+
+        def until_stopped() -> Iterator[_Task]:
+            for task in tasks:
+                if stopping:
+                    return
+                yield task
+
+        results = iter(self.pool.map(function, until_stopped()))
+        try:
+            for result in results:
+                self.check_held()
+                yield result
+        except BaseException:
+            stopping = True
+            with suppress(BanetError):
+                deque(results, maxlen=0)
+            raise
 
 
 def _write_shard(folder: Location, shard: tuple[int, list[Piece]]) -> int:

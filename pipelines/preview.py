@@ -53,7 +53,9 @@ def open_preview(options: PrepareOptions) -> None:
     source = locate(options.source).resolve()
     root = root_of(source) if isinstance(source, Path) and source.is_file() else source
     if lies_in(folder.resolve(), root):
-        raise ConfigError(f"--preview {folder}: lies inside of the dataset; choose a folder beside")
+        raise ConfigError(f"--preview {folder}: lies inside of the source; choose a folder beside")
+    if lies_in(folder.resolve(), locate(options.dataset).resolve()):
+        raise ConfigError(f"--preview {folder}: lies inside of DATASET; choose a folder beside")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -2,12 +2,9 @@
 
 import torch
 
-from pipelines.parallel import Pool, available_cores, has_dask_cuda
+from pipelines.parallel import REMOTE_WORKERS_PER_CORE, Pool, available_cores, has_dask_cuda
 from pipelines.runtimes import runtime_of
 from pipelines.segment_options import SegmentOptions
-
-REMOTE_WORKERS_PER_CORE = 4
-"""Threads that read and write behind URLs spend more time waiting than computing."""
 
 
 def gpu_processes(options: SegmentOptions, device: str) -> int:

@@ -8,7 +8,8 @@ endpoints are where fsspec and its packages look for them, such as `AWS_ENDPOINT
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -149,7 +150,7 @@ class RemotePath:
         """Write a file so that it is there, at any moment, as it was or whole."""
         with self._failures():
             self._make_parent()
-            if self._is_object:
+            if self.is_object:
                 self.file_system.pipe_file(self.key, content)
                 return
             temporary = self.with_name(f".{uuid4().hex}.part").key
@@ -203,8 +204,10 @@ class RemotePath:
 
     def remove_all(self) -> None:
         """Delete a folder with all that is in it, if it is there."""
-        with suppress(FileNotFoundError), self._failures():
-            self.file_system.rm(self.key, recursive=True)
+        # One by one: fsspec takes the path of a folder for a pattern, and deletes all that match.
+        with ThreadPoolExecutor(_CONNECTIONS // 4) as threads:
+            for _ in threads.map(lambda each: (self / each[0]).unlink(), self.files_if_any()):
+                """Raise what was raised."""
 
     def mkdir(self, *, parents: bool = False, exist_ok: bool = False) -> None:
         """Do nothing: folders come with the files in them."""
@@ -277,11 +280,12 @@ class RemotePath:
         return own.files == others.files
 
     def _make_parent(self) -> None:
-        if not self._is_object:
+        if not self.is_object:
             self.file_system.makedirs(self.parent.key, exist_ok=True)
 
     @property
-    def _is_object(self) -> bool:
+    def is_object(self) -> bool:
+        """Whether files appear whole or not at all, and need no folders."""
         return not _OBJECT_STORES.isdisjoint(_protocols(self.file_system))
 
     @property

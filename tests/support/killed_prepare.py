@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -32,22 +33,38 @@ def _at(module: Any, name: str, nth: int = 1, *, after: bool = False) -> Callabl
     return spot
 
 
+def _between_renames() -> AbstractContextManager[Any]:
+    rename = Path.rename
+
+    def dying(path: Path, target: Path) -> Path:
+        found = rename(path, target)
+        if target.name.startswith("replaced-"):
+            die()
+        return found
+
+    return patch.object(Path, "rename", dying)
+
+
+REPLACING = "old store away, new one not there"
+"""A spot of runs that replace a store."""
+
 SPOTS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
     "in the midst of a part": _at(store_writing, "sync_file", 5),
-    "second part without rows": _at(parts, "_write_rows", 2),
-    "after the second part": _at(parts, "_write_rows", 2, after=True),
+    "second part without rows": _at(parts, "write_rows", 2),
+    "after the second part": _at(parts, "write_rows", 2, after=True),
     "all parts, no store": _at(prepare_work, "create_store"),
     "in the midst of the shards": _at(prepare_work, "write_shard", 2),
     "store without its group": _at(store_writing.zarr, "create_group"),
-    "store beside its place": _at(store_writing.zarr, "create_group", after=True),
+    "store beside its place": _at(store_writing, "publish"),
     "store without a report": _at(prepare, "report_path"),
-    "nothing swept": _at(prepare, "remove_tree"),
+    "nothing swept": _at(prepare_work, "forget_parts"),
+    "parts forgotten, not deleted": _at(prepare_work, "remove_tree"),
 }
 
 
 def prepare_and_die(spot: str, options: PrepareOptions) -> None:
     """Be the run that dies."""
-    with SPOTS[spot]():
+    with _between_renames() if spot == REPLACING else SPOTS[spot]():
         prepare.prepare(options)
 
 

@@ -27,11 +27,11 @@ def test_a_worker_that_is_killed_in_mid_run_costs_nothing(
     (tmp_path / "pairs/images/05.png").write_bytes(b"no photo")
     assert banet("prepare", "pairs", "local/out.zarr", *SIZE).exit_code == 3
 
-    parts, log = tmp_path / "far/.out.zarr.partial/parts", tmp_path / "log"
+    aside, log = tmp_path / "far/.out.zarr.partial", tmp_path / "log"
     with cluster(tmp_path / "cluster") as dask:
         far = (*BANET, "prepare", "pairs", "far/out.zarr", "--scheduler", dask.address, *SIZE)
         with started(*far, log=log) as run:
-            assert wait_until(lambda: any(parts.glob("*/rows.json")), run), log.read_text()
+            assert wait_until(lambda: any(aside.glob("parts-*/*/rows.json")), run), log.read_text()
             kill_group(dask.workers[0])
             assert not (tmp_path / "far/out.zarr").exists()
             assert run.wait(100) == 3, log.read_text()

@@ -139,12 +139,12 @@ def test_preview_shows_samples_and_findings_and_nothing_of_earlier_ones(
 
 
 def test_preview_inside_of_the_dataset_is_refused(clean: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="lies inside of the dataset"):
+    with pytest.raises(ConfigError, match="lies inside of the source"):
         prepare(options(clean, tmp_path / "out.zarr", preview=clean / "images" / "sheets"))
     table = clean / "annotations" / "people.json"
     table.parent.mkdir()
     table.write_text("{}")
-    with pytest.raises(ConfigError, match="lies inside of the dataset"):
+    with pytest.raises(ConfigError, match="lies inside of the source"):
         prepare(options(table, tmp_path / "out.zarr", preview=clean / "sheets"))
 
 

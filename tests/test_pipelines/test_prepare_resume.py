@@ -13,11 +13,11 @@ import pytest
 import zarr
 from figures import write_pairs
 from file_contents import file_contents
-from killed_prepare import SPOTS, killed_prepare
+from killed_prepare import REPLACING, SPOTS, killed_prepare
 from permissions import closed
-from processes import BANET, kill_group, started
+from processes import BANET, kill_group, started, wait_until
 
-from pipelines.errors import BanetError
+from pipelines.errors import BanetError, StoreError
 from pipelines.prepare import PrepareOptions, prepare, report_path
 
 COUNT = 140
@@ -103,7 +103,12 @@ def test_death_while_a_store_is_replaced_loses_it_only_for_the_moment(
     prepare(options(pairs, dataset, fit="stretch"))
     before = file_contents(dataset)
     again = options(pairs, dataset, force=True)
-    assert killed_prepare("store without its group", again) == -signal.SIGKILL
+    assert killed_prepare("store beside its place", again) == -signal.SIGKILL
+    assert file_contents(dataset) == before
+    assert killed_prepare(REPLACING, again) == -signal.SIGKILL
+    assert not dataset.exists()
+    with pytest.raises(StoreError, match="other options; add --force"):
+        prepare(options(pairs, dataset))
     assert file_contents(dataset) == before
     prepare(again)
     assert file_contents(tmp_path) == whole
@@ -144,6 +149,10 @@ def test_killed_at_random_moments(
         with started(*command, log=log) as run:
             sleep(draw.uniform(0.3, 1) * seconds)
             kill_group(run)
+    with started(*command, log=log) as run:
+        # Once a part is there: some of the above may have come too late.
+        wait_until(lambda: any(dataset.parent.glob(".*/*/*/rows.json")), run)
+        kill_group(run)
     with started(*command, log=log) as run:
         assert run.wait(120) == 3, log.read_text()
     assert file_contents(dataset.parent) == whole

@@ -11,11 +11,18 @@ from file_contents import file_contents
 from killed_prepare import killed_prepare
 from s3_server import Bucket
 
-from pipelines.errors import LockedError, StoreError
+from pipelines.errors import BanetError, ConfigError, LockedError, StoreError
 from pipelines.leases import leased
 from pipelines.prepare import PrepareOptions, prepare
 from pipelines.storage import RemotePath, locate
 from pipelines.store import open_store
+
+SPOTS_OF_STORES = (
+    "second part without rows",
+    "in the midst of the shards",
+    "store without its group",
+    "parts forgotten, not deleted",
+)
 
 COUNT = 70
 """Pairs: a whole part and some more."""
@@ -71,16 +78,50 @@ def test_a_store_that_is_there_is_left_or_replaced(
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows knows no SIGKILL")
-@pytest.mark.parametrize("spot", ["second part without rows", "in the midst of the shards"])
+@pytest.mark.parametrize("spot", [*SPOTS_OF_STORES])
 def test_a_run_that_was_killed_goes_on(
     bucket: Bucket, pairs: Path, whole: dict[str, bytes], spot: str
 ) -> None:
     again = options(pairs, bucket.url("out.zarr"))
     assert killed_prepare(spot, again) == -signal.SIGKILL
-    with pytest.raises(StoreError, match=r"out\.zarr"):
-        open_store(locate(again.dataset))
     prepare(again)
     assert bucket.files("out.zarr") == whole
+
+
+def test_names_that_look_like_patterns_delete_nothing_else(
+    bucket: Bucket, pairs: Path, whole: dict[str, bytes]
+) -> None:
+    bucket.put("sets1/out.zarr/zarr.json", b"mine")
+    bucket.put("sets[12]/out.zarr.txt", b"mine")
+    for _ in range(2):
+        prepare(options(pairs, bucket.url("sets[12]/out.zarr"), force=True))
+    assert bucket.files("sets[12]/out.zarr") == whole
+    assert bucket.keys("sets1/") == {"sets1/out.zarr/zarr.json"}
+    names = {key.split("/")[1] for key in bucket.keys("sets[12]/")}
+    assert names == {"out.zarr", "out.zarr.txt", "out.report.jsonl"}
+
+
+@pytest.mark.parametrize("place", [".out.zarr.partial", "out.zarr"])
+def test_what_may_not_be_written_is_named(bucket: Bucket, pairs: Path, place: str) -> None:
+    bucket.deny("s3:PutObject", f"{place}/*")
+    said = rf"{bucket.url(place)}.*: cannot be written \(access denied.*run the same command again"
+    with pytest.raises(StoreError, match=said):
+        prepare(options(pairs, bucket.url("out.zarr")))
+
+
+@pytest.mark.usefixtures("other_access")
+def test_a_store_out_of_reach_is_named(
+    bucket: Bucket, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "")
+    with pytest.raises(BanetError, match=r"out\.zarr.*no credentials"):
+        prepare(options(pairs, bucket.url("out.zarr")))
+
+
+def test_a_bucket_is_no_dataset(bucket: Bucket, pairs: Path) -> None:
+    with pytest.raises(ConfigError, match=r"name the dataset too, such as .*people\.zarr"):
+        prepare(options(pairs, f"s3://{bucket.name}"))
 
 
 def test_what_others_keep_there_is_not_touched(bucket: Bucket, pairs: Path) -> None:

@@ -18,7 +18,9 @@ def gpu_processes(options: SegmentOptions, device: str) -> int:
     return gpus if gpus > 1 and options.workers != 0 and has_dask_cuda() else 0
 
 
-def local_workers(options: SegmentOptions, device: str, *, is_far: bool) -> int | None:
+def local_workers(
+    options: SegmentOptions, device: str, *, photos: int | None, is_far: bool
+) -> int | None:
     """Return how many threads a local run takes; None if a cluster has its own.
 
     On a CPU one more than there are cores, because one of them often waits for the disk. With a GPU
@@ -27,10 +29,14 @@ def local_workers(options: SegmentOptions, device: str, *, is_far: bool) -> int 
     Args:
         options: Of the run.
         device: That it uses.
+        photos: How many there are to do; None for as many as will come. One alone needs no workers,
+            which take some tenths of a second to start.
         is_far: Whether photos or results are behind a URL.
     """
     if options.workers is not None or options.scheduler is not None:
         return options.workers
+    if photos == 1:
+        return 0
     if is_far:
         return REMOTE_WORKERS_PER_CORE * available_cores()
     return available_cores() * 2 if torch.device(device).type != "cpu" else available_cores() + 1

@@ -131,7 +131,7 @@ class SegmentRun:
                 with Ledger(self.folder.ledger, self.folder.own(earlier)):
                     """Bring in order what it appended."""
             if work:
-                with self._working(earlier) as (pool, ledger):
+                with self._working(earlier, photos=len(work)) as (pool, ledger):
                     progress.start("Segmenting", len(work), self.figures)
                     self._segment(released(work), pool, ledger, progress)
                     progress.finish()
@@ -201,12 +201,14 @@ class SegmentRun:
         )
 
     @contextmanager
-    def _working(self, earlier: Mapping[str, LedgerRow]) -> Iterator[tuple[Pool, Ledger]]:
+    def _working(
+        self, earlier: Mapping[str, LedgerRow], *, photos: int | None
+    ) -> Iterator[tuple[Pool, Ledger]]:
         """Open the workers and the ledger, and leave word of the run in the run file."""
         is_far = is_remote(self.tree.root) or is_remote(self.folder.path)
         gpus = gpu_processes(self.options, self.device)
         with open_pool(
-            workers=local_workers(self.options, self.device, is_far=is_far),
+            workers=local_workers(self.options, self.device, photos=photos, is_far=is_far),
             scheduler=self.options.scheduler,
             gpus=gpus,
         ) as pool:

@@ -119,7 +119,7 @@ class WatchRun(SegmentRun):
             self.folder.held(
                 root=self.settings.root, announce=lambda: self._write_run_file(finished=False)
             ),
-            self._working(self.folder.earlier_rows()) as (pool, ledger),
+            self._working(self.folder.earlier_rows(), photos=None) as (pool, ledger),
         ):
             if self.review is not None:
                 self.review.open()

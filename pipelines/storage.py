@@ -1,4 +1,4 @@
-"""Files behind URLs, such as `s3://bucket/photos`: the only module that knows fsspec.
+"""Files behind URLs, such as `s3://bucket/photos`.
 
 Paths of this machine stay what they are, `pathlib.Path`. A URL becomes a `RemotePath`, which has
 the methods of the same names as far as runs need them, and raises the same errors. Credentials and
@@ -6,19 +6,16 @@ endpoints are where fsspec and its packages look for them, such as `AWS_ENDPOINT
 """
 
 import os
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
 from uuid import uuid4
 
-from pipelines.errors import ConfigError
+from pipelines.file_systems import CONNECTIONS, open_url, protocols_of
 from pipelines.storage_errors import explain
 from pipelines.storage_info import changed_ns, etag_of
 from pipelines.urls import is_url, without_password
@@ -26,20 +23,10 @@ from pipelines.urls import is_url, without_password
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-_PACKAGES = {
-    **dict.fromkeys(("s3", "s3a"), "s3fs"),
-    **dict.fromkeys(("gs", "gcs"), "gcsfs"),
-    **dict.fromkeys(("abfs", "abfss", "adl", "az"), "adlfs"),
-}
-"""What most people need beside fsspec, by protocol. Of others fsspec says it itself."""
-
 _OF_THIS_MACHINE = ("file://", "local://")
 
 _OBJECT_STORES = frozenset({"s3", "gs", "abfs", "adl", "oci", "oss", "obs", "tos", "memory"})
 """Protocols whose objects appear whole or not at all, and need no folders."""
-
-_CONNECTIONS = 64
-"""Requests to S3 at once; what runs there by default, 10, is little for a machine of many cores."""
 
 
 class Status(NamedTuple):
@@ -77,10 +64,10 @@ class RemotePath:
 
     def __str__(self) -> str:
         _, link, inner = self.url.partition("::")
-        files, _, server = _open(self.url)
+        files, _, server = open_url(self.url)
         name = files.unstrip_protocol(self.key)
         if server:
-            name = f"{_protocols(files)[0]}://{server}{self.key}"
+            name = f"{protocols_of(files)[0]}://{server}{self.key}"
         return f"{name}{link}{without_password(inner)}"
 
     def __truediv__(self, name: str) -> "RemotePath":
@@ -205,7 +192,7 @@ class RemotePath:
     def remove_all(self) -> None:
         """Delete a folder with all that is in it, if it is there."""
         # One by one: fsspec takes the path of a folder for a pattern, and deletes all that match.
-        with ThreadPoolExecutor(_CONNECTIONS // 4) as threads:
+        with ThreadPoolExecutor(CONNECTIONS // 4) as threads:
             for _ in threads.map(lambda each: (self / each[0]).unlink(), self.files_if_any()):
                 """Raise what was raised."""
 
@@ -259,22 +246,22 @@ class RemotePath:
     @property
     def file_system(self) -> "AbstractFileSystem":
         """Return what fsspec has for such URLs."""
-        return _open(self.url).files
+        return open_url(self.url).files
 
     def same_server(self, place: str) -> "RemotePath | None":
         """Return a place that `str` names on the same server; None if it is elsewhere.
 
         It is reached with the password of this one, which `str` leaves out.
         """
-        files, _, server = _open(self.url)
-        prefix = f"{_protocols(files)[0]}://{server}/"
+        files, _, server = open_url(self.url)
+        prefix = f"{protocols_of(files)[0]}://{server}/"
         if not server or not place.startswith(prefix):
             return None
         return RemotePath(self.url, f"/{place.removeprefix(prefix)}")
 
     def _is_beside(self, other: "RemotePath") -> bool:
         """Tell whether both are in the same store, whatever password they are reached with."""
-        own, others = _open(self.url), _open(other.url)
+        own, others = open_url(self.url), open_url(other.url)
         if own.server:
             return type(own.files) is type(others.files) and own.server == others.server
         return own.files == others.files
@@ -286,11 +273,11 @@ class RemotePath:
     @property
     def is_object(self) -> bool:
         """Whether files appear whole or not at all, and need no folders."""
-        return not _OBJECT_STORES.isdisjoint(_protocols(self.file_system))
+        return not _OBJECT_STORES.isdisjoint(protocols_of(self.file_system))
 
     @property
     def _is_s3(self) -> bool:
-        return "s3" in _protocols(self.file_system)
+        return "s3" in protocols_of(self.file_system)
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
@@ -321,8 +308,8 @@ def locate(place: Path | str) -> Location:
     if isinstance(place, Path) or not is_url(place):
         return Path(place)
     if place.startswith(_OF_THIS_MACHINE):
-        return Path(_open(place).key)
-    return RemotePath(place, _open(place).key)
+        return Path(open_url(place).key)
+    return RemotePath(place, open_url(place).key)
 
 
 def is_remote(place: Location) -> bool:
@@ -361,56 +348,6 @@ def status_of(path: Location | FilePath) -> Status:
         return path.status()
     status = os.stat(path)  # noqa: PTH116 # see FilePath
     return Status(status.st_size, status.st_mtime_ns)
-
-
-class _Opened(NamedTuple):
-    """What is behind a URL.
-
-    Attributes:
-        files: The file system.
-        key: Path in it.
-        server: User and host that `files` is on and `key` does not name; empty for buckets.
-    """
-
-    files: "AbstractFileSystem"
-    key: str
-    server: str
-
-
-@lru_cache(maxsize=64)
-def _open(url: str) -> _Opened:
-    """Return what is behind a URL."""
-    from fsspec.core import url_to_fs
-
-    shown = without_password(url)
-    try:
-        # What a run lists once, it keeps itself; what it lists again may have changed.
-        files, key = url_to_fs(url, use_listings_cache=False, **_many_connections(url))
-    except ImportError as error:
-        package = _PACKAGES.get(url.partition(":")[0])
-        advice = f"add it with {sys.executable} -m pip install {package}" if package else error
-        raise ConfigError(
-            f"{shown}: such URLs need a package that is not installed here; {advice}"
-        ) from error
-    except Exception as error:  # of whatever package: a URL of which it lacks a part, or no server
-        raise ConfigError(f"{shown}: no URL that can be used ({error}); check it") from error
-    is_on_server = "host" in files._get_kwargs_from_urls(url)  # noqa: SLF001 # for subclasses
-    return _Opened(files, str(key), urlsplit(shown).netloc if is_on_server else "")
-
-
-def _many_connections(url: str) -> dict[str, Any]:
-    """Return the options with which threads do not wait for each other's connections."""
-    from fsspec.config import conf
-
-    if not url.startswith(("s3://", "s3a://")):
-        return {}
-    chosen = conf.get("s3", {}).get("config_kwargs", {})
-    return {"config_kwargs": {"max_pool_connections": _CONNECTIONS, **chosen}}
-
-
-def _protocols(files: "AbstractFileSystem") -> tuple[str, ...]:
-    protocol = files.protocol
-    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
 
 
 def _status(info: dict[str, Any]) -> Status:

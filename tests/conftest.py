@@ -11,9 +11,9 @@ from PIL import Image
 from s3_server import ENVIRONMENT, Bucket, s3_server
 
 from models import build_model
-from pipelines import storage
 from pipelines.checkpoints import WeightsInfo, save_weights
 from pipelines.export import ExportOptions, export
+from pipelines.file_systems import open_url
 from pipelines.prepare import PrepareOptions, prepare
 
 WritePhoto = Callable[..., Path]
@@ -103,7 +103,7 @@ def other_access() -> Iterator[None]:
     import s3fs
 
     def forget() -> None:
-        storage._open.cache_clear()
+        open_url.cache_clear()
         # Kept, for nobody can close the connections of those that zarr reads through.
         FORGOTTEN.extend(s3fs.S3FileSystem._cache.values())
         s3fs.S3FileSystem.clear_instance_cache()

@@ -14,6 +14,9 @@ from pipelines.images import Pixels
 LEAST_PART = 0.5
 """Of a photo's sides that a picture shows: parts of one photo are no near duplicates."""
 
+COLOURED = 0.6
+"""Share of a colour in the figure of a pair."""
+
 SMALL_SHAPES = 100
 """Masks of small pairs, which are repeated."""
 
@@ -33,9 +36,11 @@ def write_pair_set(folder: Path, source: Path, *, count: int, height: int, width
         random = np.random.default_rng(number)
         part = np.rot90(_part(pixels, random, aspect=width / height), int(random.choice((0, 2))))
         photo = filling(np.ascontiguousarray(part), height=height, width=width)
+        mask = draw_figure(random, height=height, width=width)
         name = f"{number:06d}"
-        (images / f"{name}.jpg").write_bytes(encode(with_grain(photo, random), "jpg"))
-        _write_mask(masks / f"{name}.png", draw_figure(random, height=height, width=width))
+        shown = with_grain(_coloured(photo, mask, random), random)
+        (images / f"{name}.jpg").write_bytes(encode(shown, "jpg"))
+        _write_mask(masks / f"{name}.png", mask)
 
 
 def write_small_pairs(folder: Path, count: int) -> None:
@@ -69,6 +74,13 @@ def _folders(folder: Path) -> tuple[Path, Path]:
     for each in (images, masks):
         each.mkdir(parents=True)
     return images, masks
+
+
+def _coloured(photo: Pixels, mask: Pixels, random: np.random.Generator) -> Pixels:
+    """Colour a photo where its mask is, so that the mask fits, as those of real pairs do."""
+    share = COLOURED * mask[..., None].astype(np.float32) / 255
+    colour = random.choice((0, 255), 3).astype(np.float32)
+    return ((1 - share) * photo + share * colour).astype(np.uint8)
 
 
 def _part(pixels: Pixels, random: np.random.Generator, *, aspect: float) -> Pixels:

@@ -4,8 +4,8 @@
     python benchmarks/plain_prepare.py PAIRS DATASET.zarr --doctor
 
 `benchmarks/prepare.py` runs it beside `banet prepare`. Photos lie in `images/`, masks in `masks/`.
-Arrays, codec, chunks and shards are those of `banet prepare`; OpenCV is left as it comes. Nothing
-is checked, no duplicates are looked for, and all samples are for training. With `--doctor` each
+Arrays, codec, chunks and shards are those of `banet prepare`; OpenCV and zarr are left as they come,
+or have one thread with `--one-thread`. Nothing is checked, no duplicates are looked for, and all samples are for training. With `--doctor` each
 pair is measured as `banet prepare` measures it.
 """
 
@@ -110,5 +110,9 @@ if __name__ == "__main__":
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--doctor", action="store_true")
+    parser.add_argument("--one-thread", action="store_true")
     found = parser.parse_args()
+    if found.one_thread:
+        cv2.setNumThreads(1)
+        zarr.config.set({"threading.max_workers": 1})
     main(found.source, found.dataset, size=found.size, doctor=found.doctor)

@@ -8,7 +8,8 @@ Pairs of 600 x 800 pixels are made from the photos of a folder, see `pair_sets`.
 processes of their own and in turn, so that whatever else the machine does hits all alike; figures
 are medians over the repeats. Start-up is what a command takes for one pair; pairs per second are
 told with it, and without it. `benchmarks/plain_prepare.py` is the loop, with the measurements of
-the doctor and without them.
+the doctor and without them. As it comes, it uses more than one core, since OpenCV and zarr have
+threads of their own; with one thread it does not.
 
 One and two processes read samples of the dataset at random, from the cache of the system, in one
 thread each; `ratio` is how many times as many each of them reads as a training step of banet-64
@@ -45,7 +46,7 @@ SMALL_SIZE = 64
 """Of the frames of small pairs."""
 
 PLAIN_LOOP = Path(__file__).parent / "plain_prepare.py"
-PROGRAMS = ("banet", "plain loop", "plain loop with doctor")
+PROGRAMS = ("banet", "plain loop", "plain loop with doctor", "one thread with doctor")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +144,9 @@ class Bench:
         places: list[str | Path] = [self._pairs(count), out, "--size", str(self._size)]
         if program == "banet":
             return measure([*BANET, "prepare", *places])
-        doctor = ["--doctor"] if program.endswith("doctor") else []
-        return measure([sys.executable, PLAIN_LOOP, *places, *doctor])
+        options = ["--doctor"] if program.endswith("doctor") else []
+        options += ["--one-thread"] if program.startswith("one thread") else []
+        return measure([sys.executable, PLAIN_LOOP, *places, *options])
 
     def _summarise(self, program: str, one: list[Measured], all_: list[Measured]) -> Throughput:
         wall, start_up = (median(run.wall_seconds for run in runs) for runs in (all_, one))

@@ -2,7 +2,9 @@
 
 from collections.abc import Collection
 from io import BytesIO
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
@@ -85,41 +87,51 @@ def _matlab_mask(content: bytes) -> NDArray[np.generic]:
 
 
 def _to_convention(values: NDArray[np.generic], *, is_opacity: bool) -> tuple[Pixels, str]:
-    if not values.any():
+    levels, _ = histogram = _histogram(values)
+    if not levels.any():
         return np.zeros(values.shape, np.uint8), "nobody"
-    top = values.max()
-    # In the order of rows, which files of MATLAB do not have.
-    is_top = np.equal(values, top, order="C")
-    if top in TOPS and (is_top | (values == 0)).all():
-        return is_top.view(np.uint8) * OPAQUE, f"0/{top:.0f}"
-    grey = _as_grey(values)
-    if grey is not None and (is_opacity or _is_soft(grey)):
-        return grey, "soft"
-    present = np.unique(values)
-    listed = ", ".join(str(value) for value in present[:LISTED_VALUES])
-    more = ", ..." if len(present) > LISTED_VALUES else ""
+    top = levels[-1]
+    if top in TOPS and np.isin(levels, (0, top)).all():
+        # In the order of rows, which files of MATLAB do not have.
+        return np.equal(values, top, order="C").view(np.uint8) * OPAQUE, f"0/{top:.0f}"
+    if (grey := _as_grey(values)) is not None:
+        is_soft = _is_soft(*(histogram if grey is values else _histogram(grey)))
+        if is_opacity or is_soft:
+            return grey, "soft"
+    listed = ", ".join(str(value) for value in levels[:LISTED_VALUES])
+    more = ", ..." if len(levels) > LISTED_VALUES else ""
     raise UnclearMaskError(
         f"mask values {listed}{more} are neither 0/1 nor 0/255 nor a soft mask; if they are "
         "numbers of classes, say which mean a person, for example --classes 15"
     )
 
 
+def _histogram(values: NDArray[np.generic]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the values that occur, in ascending order, and how often each does."""
+    if values.dtype != np.uint8:
+        return np.unique(values, return_counts=True)
+    # In an eighth of the time that sorting takes.
+    plane = np.ascontiguousarray(values)
+    counts = cv2.calcHist([plane], [0], None, [OPAQUE + 1], (0, OPAQUE + 1)).ravel()
+    levels = np.flatnonzero(counts)
+    return levels.astype(np.uint8), counts[levels]
+
+
 def _as_grey(values: NDArray[np.generic]) -> Pixels | None:
     """Return 8-bit grey values, or None for numbers that are none."""
     if values.dtype == np.uint8:
-        return values.astype(np.uint8)
+        return values  # type: ignore[return-value] # its type is what was asked for
     if values.dtype == np.uint16:
         return (values.astype(np.uint16) >> 8).astype(np.uint8)
     return None
 
 
-def _is_soft(grey: Pixels) -> bool:
-    levels = np.unique(grey)
-    nearly = (grey <= NEARLY) | (grey >= OPAQUE - NEARLY)
+def _is_soft(levels: NDArray[Any], counts: NDArray[Any]) -> bool:
+    nearly = (levels <= NEARLY) | (levels >= OPAQUE - NEARLY)
     has_odd_ends = np.isin(levels, [*range(1, NEARLY + 1), *range(OPAQUE - NEARLY, OPAQUE)]).any()
     return bool(
         levels[0] <= NEARLY
         and levels[-1] >= OPAQUE - NEARLY
-        and nearly.mean() >= SOFT_EXTREMES
+        and counts[nearly].sum() >= SOFT_EXTREMES * counts.sum()
         and len(levels) >= (NOISY_LEVELS if has_odd_ends else SOFT_LEVELS)
     )

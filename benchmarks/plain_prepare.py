@@ -4,9 +4,10 @@
     python benchmarks/plain_prepare.py PAIRS DATASET.zarr --doctor
 
 `benchmarks/prepare.py` runs it beside `banet prepare`. Photos lie in `images/`, masks in `masks/`.
-Arrays, codec, chunks and shards are those of `banet prepare`; OpenCV and zarr are left as they come,
-or have one thread with `--one-thread`. Nothing is checked, no duplicates are looked for, and all samples are for training. With `--doctor` each
-pair is measured as `banet prepare` measures it.
+Arrays, codec, chunks and shards of frames are those of `banet prepare`; OpenCV and zarr are left as
+they come, or have one thread with `--one-thread`. Nothing is checked, no duplicates are looked for,
+and all samples are for training. With `--doctor` each pair is measured as `banet prepare` measures
+it.
 """
 
 import argparse

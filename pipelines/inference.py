@@ -125,8 +125,7 @@ class Segmenter:
             height=pixels.shape[0], width=pixels.shape[1], long_side=self._size
         )
         if self.dtype == torch.bfloat16 and self.device.type == "cpu":
-            least = min(_NARROWEST_IN_BF16, self._size)
-            height, width = max(height, least), max(width, least)
+            height, width = (max(side, _NARROWEST_IN_BF16) for side in (height, width))
         image = resize(pixels, height=height, width=width)
         if face is None:
             return (image,)

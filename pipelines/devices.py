@@ -17,6 +17,14 @@ DEVICE_KINDS = ("cpu", "cuda", "mps")
 AMPERE = (8, 0)
 """The compute capability from which on NVIDIA GPUs calculate in bfloat16."""
 
+LEAST_SIZE_IN_BF16 = 64
+"""Least side in pixels of what a network sees in bf16 on a CPU.
+
+Where a convolution of 3 x 3 with stride 2 leaves a single row or column, oneDNN as in torch 2.13
+computes on processors with AMX with memory that nobody wrote: every pass gives another mask, or
+none. `banet-512` does so below 64 pixels, `banet-64` below 32.
+"""
+
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -51,14 +59,23 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def resolve_precision(precision: Precision, device: torch.device) -> torch.dtype:
+def resolve_precision(
+    precision: Precision, device: torch.device, *, size: int | None = None
+) -> torch.dtype:
     """Return the dtype for autocast; `auto` takes half precision where the device is built for it.
+
+    Args:
+        precision: As the option has it.
+        device: That computes.
+        size: Longer side of what a network sees, in pixels; None if each photo sees to it that it
+            is no less than `LEAST_SIZE_IN_BF16`.
 
     Raises:
         ConfigError: The device cannot compute in the requested precision.
     """
     if precision == "auto":
-        return torch.bfloat16 if _has_native_bfloat16(device) else torch.float32
+        is_small = device.type == "cpu" and size is not None and size < LEAST_SIZE_IN_BF16
+        return torch.bfloat16 if _has_native_bfloat16(device) and not is_small else torch.float32
     if precision == "fp16" and device.type == "cpu":
         raise ConfigError("--precision fp16: on a CPU use bf16 or fp32")
     return DTYPES[precision]

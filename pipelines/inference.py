@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from models import fold_batch_norm, normalize_levels
 from pipelines.affine import resizing
 from pipelines.allocator import keep_freed_memory
-from pipelines.devices import autocast, is_out_of_memory
+from pipelines.devices import LEAST_SIZE_IN_BF16, autocast, is_out_of_memory
 from pipelines.errors import BanetError, PhotoError
 from pipelines.face_prior import Face, face_prior
 from pipelines.images import OPAQUE, Pixels
@@ -36,14 +36,6 @@ among thresholds from 0.02 to 0.3."""
 
 MINIMUM_SIZE = 32
 """Least working size: the deepest features of a network have one pixel for 32 x 32."""
-
-_NARROWEST_IN_BF16 = 64
-"""Least side of what a network sees in bf16 on a CPU.
-
-Where a convolution of 3 x 3 with stride 2 leaves a single row or column, oneDNN as in torch 2.13
-computes on processors with AMX with memory that nobody wrote: every pass gives another mask, or
-none. `banet-512` does so below 64 pixels, `banet-64` below 32.
-"""
 
 _CAST_ONCE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear, nn.PReLU)
 """Layers whose weights autocast would otherwise cast anew in every forward pass."""
@@ -125,7 +117,7 @@ class Segmenter:
             height=pixels.shape[0], width=pixels.shape[1], long_side=self._size
         )
         if self.dtype == torch.bfloat16 and self.device.type == "cpu":
-            height, width = (max(side, _NARROWEST_IN_BF16) for side in (height, width))
+            height, width = (max(side, LEAST_SIZE_IN_BF16) for side in (height, width))
         image = resize(pixels, height=height, width=width)
         if face is None:
             return (image,)

@@ -37,7 +37,7 @@ def test_confidence_is_the_share_of_the_possible_person_that_is_sure() -> None:
 
 @pytest.mark.parametrize("model", ["banet-64", "banet-512"])
 def test_narrow_photos_have_one_mask_in_bf16(model: str) -> None:
-    """See `_NARROWEST_IN_BF16`: on some processors they had another one in each pass."""
+    """See `LEAST_SIZE_IN_BF16`: on some processors they had another one in each pass."""
     torch.manual_seed(0)
     network = build_model(model)
     segmenter = Segmenter(network, device=torch.device("cpu"), dtype=torch.bfloat16, size=256)

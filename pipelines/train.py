@@ -163,7 +163,8 @@ def train(options: TrainOptions, *, progress: Progress | None = None) -> TrainSu
 def _train(options: TrainOptions, recipe: Recipe, ranks: Ranks, progress: Progress) -> TrainSummary:
     started = perf_counter()
     forget_process_peak(ranks.device)
-    dtype = resolve_precision(options.precision, ranks.device, size=recipe.size)
+    smallest = min(stage.size for stage in recipe.stages)
+    dtype = resolve_precision(options.precision, ranks.device, size=smallest)
     network, init_sha256 = _initial_network(options)
     places = [locate(dataset) for dataset in options.datasets]
     data = load_training_data(

@@ -100,7 +100,7 @@ Workers = Annotated[
     typer.Option(
         metavar="N",
         help="Local worker threads; 0 runs all in the main thread.",
-        show_default="one per core; for `segment` one more on a CPU, else see docs/segment.md",
+        show_default="one per core; for `segment` one more on a CPU, behind URLs four per core",
     ),
 ]
 Scheduler = Annotated[

@@ -70,7 +70,7 @@ class Candidate:
 
 
 def candidates() -> Iterator[Candidate]:
-    """Yield what is compared; the first one is what `pipelines/store.py` does."""
+    """Yield what is compared; the first one is what `pipelines/store_writing.py` does."""
     zstd = ZstdCodec(level=1)
     yield Candidate(name="zstd 1", codec=zstd)
     yield Candidate(name="zstd 3", codec=ZstdCodec(level=3))

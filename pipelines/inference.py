@@ -98,7 +98,7 @@ class Segmenter:
 
         Returns:
             Probability that a pixel shows a person, (h, w) in [0, 1], where h and w are those of
-            `working_size`.
+            `view`.
 
         Raises:
             PhotoError: What came out are no numbers.

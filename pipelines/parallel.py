@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from itertools import islice
 from pkgutil import resolve_name
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import dask
@@ -37,6 +38,9 @@ REMOTE_WORKERS_PER_CORE = 4
 RESULTS_PER_CLEARING = 1000
 
 CONNECT_SECONDS = 20
+
+SAME_INTERRUPT_SECONDS = 1.0
+"""Interrupts so close together are one: `timeout`, for instance, sends each signal twice."""
 
 _NODE = {
     # Of the extensions none is needed; "spans" remembers every task for good.
@@ -130,6 +134,27 @@ def open_pool(
         return
     with _local_threads(count) as pool:
         yield pool
+
+
+def take_in_flight(results: Iterator[Result], take: Callable[[Result], None]) -> None:
+    """Wait for the tasks in flight when a run ends early; another interrupt ends the wait.
+
+    Args:
+        results: Of `Pool.map`, which is given no more tasks.
+        take: Is given each.
+    """
+    stopped = monotonic()
+    while True:
+        try:
+            for result in results:
+                take(result)
+        except KeyboardInterrupt:
+            if monotonic() - stopped > SAME_INTERRUPT_SECONDS:
+                raise
+        except BanetError:  # of another task; what ended the run is the error to tell of
+            continue
+        else:
+            return
 
 
 def available_cores() -> int:

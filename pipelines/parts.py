@@ -29,8 +29,11 @@ from pipelines.sources import Sample
 from pipelines.storage import FilePath, Location, Status, status_of
 from pipelines.store_writing import SAMPLES_PER_SHARD, Piece, is_whole_part, write_part
 
+PARTS_OF_FEW = 8
+"""In so many parts small datasets are divided, so that several workers have something to do."""
+
 FEWEST_SAMPLES = 8
-"""Of a part, even if more workers would have something to do with fewer."""
+"""Of a part."""
 
 PACKAGES = (
     *("banet", "numpy", "opencv-python-headless", "pillow", "pillow-heif", "pycocotools", "scipy"),
@@ -82,15 +85,9 @@ class Part(NamedTuple):
     is_known: bool
 
 
-def part_tasks(samples: Sequence[Sample], *, workers: int) -> Iterator[Task]:
-    """Yield the samples of every part: as many as a shard holds, but for small datasets.
-
-    Args:
-        samples: All.
-        workers: That share them; 0 for the calling thread.
-    """
-    shares = 2 * workers or 1
-    count = min(SAMPLES_PER_SHARD, max(FEWEST_SAMPLES, -(-len(samples) // shares)))
+def part_tasks(samples: Sequence[Sample]) -> Iterator[Task]:
+    """Yield the samples of every part: as many as a shard holds, but for small datasets."""
+    count = min(SAMPLES_PER_SHARD, max(FEWEST_SAMPLES, -(-len(samples) // PARTS_OF_FEW)))
     for start in range(0, len(samples), count):
         yield start, samples[start : start + count]
 

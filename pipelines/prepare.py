@@ -98,6 +98,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
             work.write_store(rows, framed, _attributes(options, summary, fingerprint, licence))
         elif not _require_current(dataset, options, rows, reference):
             summary = replace(summary, faces=0)
+        check_held()
         report = "".join(json.dumps(row.as_json()) + "\n" for row in rows)
         write_atomically(report_path(dataset), report.encode())
         work.remove_parts()

@@ -1,7 +1,6 @@
 """What `banet prepare` shares out among workers: looking at pairs, and writing shards."""
 
 import logging
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,11 +9,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from pipelines.errors import BanetError
 from pipelines.examine import ReportRow, examine
 from pipelines.file_trees import remove_tree
 from pipelines.landmarks import ReferenceFace
-from pipelines.parallel import Pool
+from pipelines.parallel import Pool, take_in_flight
 from pipelines.part_rows import Framed, forget_parts
 from pipelines.parts import Part, make_part, part_tasks, settings_key, shard_pieces
 from pipelines.prepare_options import PrepareOptions
@@ -83,7 +81,7 @@ class PrepareWork:
         )
         rows: dict[int, ReportRow] = {}
         self.progress.start("checking", len(samples))
-        for batch in self.pool.map(partial(examine, self.options.size), batches):
+        for batch in self._done(partial(examine, self.options.size), batches):
             rows.update(batch)
             self.progress.advance(len(batch))
         self.progress.finish()
@@ -99,7 +97,7 @@ class PrepareWork:
         work = partial(make_part, self._parts, self.options, landmarks)
         parts: list[Part] = []
         self.progress.start("checking", len(samples))
-        for part in self._done(work, part_tasks(samples, workers=self.pool.workers)):
+        for part in self._done(work, part_tasks(samples)):
             parts.append(part)
             self.progress.advance(len(part.rows))
         self.progress.finish()
@@ -143,6 +141,7 @@ class PrepareWork:
             shards = shard_pieces(self._parts, [each for _, each in stored])
             for written in self._done(partial(_write_shard, folder), shards):
                 self.progress.advance(written)
+            self.check_held()
         self.progress.finish()
 
     def remove_parts(self) -> None:
@@ -158,7 +157,7 @@ class PrepareWork:
     def _done(
         self, function: Callable[[_Task], _Result], tasks: Iterable[_Task]
     ) -> Iterator[_Result]:
-        """Yield the results of tasks; when a run ends early, wait for those that have begun.
+        """Yield the results of tasks; when a run ends early, wait for those that were handed out.
 
         Else they would write what the next run has made otherwise.
         """
@@ -177,8 +176,9 @@ class PrepareWork:
                 yield result
         except BaseException:
             stopping = True
-            with suppress(BanetError):
-                deque(results, maxlen=0)
+            logger.info("waiting for what is in work; another interrupt ends the wait")
+            with suppress(Exception):  # what ended the run is the error to tell of
+                take_in_flight(results, lambda _: None)
             raise
 
 

@@ -35,7 +35,7 @@ def local_workers(
     """
     if options.workers is not None or options.scheduler is not None:
         return options.workers
-    if photos == 1:
+    if photos == 1 and torch.device(device).type == "cpu":
         return 0
     if is_far:
         return REMOTE_WORKERS_PER_CORE * available_cores()

@@ -18,7 +18,7 @@ from pipelines.free_memory import free_memory, used_memory
 from pipelines.info import versions
 from pipelines.ledger import Ledger, LedgerRow
 from pipelines.output_folder import OutputFolder
-from pipelines.parallel import Pool, available_cores, open_pool
+from pipelines.parallel import Pool, available_cores, open_pool, take_in_flight
 from pipelines.photo_tasks import BatchResult, BatchTask, PhotoTask, Stage, TaskSettings
 from pipelines.photo_tree import PhotoTree
 from pipelines.photo_worker import segment_batch
@@ -39,9 +39,6 @@ MOST_PHOTOS_PER_TASK = 16
 
 NEWEST_WEIGHT = 0.1
 """Of the last photo in the running mean of how long photos take."""
-
-SAME_INTERRUPT_SECONDS = 1.0
-"""Interrupts so close together are one: `timeout`, for instance, sends each signal twice."""
 
 logger = logging.getLogger(__name__)
 
@@ -264,7 +261,7 @@ class SegmentRun:
                 self._stop_after(result)
         except BaseException:
             stopping = True
-            self._record_in_flight(results, ledger, progress)
+            take_in_flight(results, lambda result: self._record(result, ledger, progress))
             ledger.give_back(photo.source for photo in begun)
             raise
 
@@ -273,23 +270,6 @@ class SegmentRun:
             return 1
         seconds = max(self.photo_seconds, TASK_SECONDS / MOST_PHOTOS_PER_TASK)
         return max(1, round(TASK_SECONDS / seconds))
-
-    def _record_in_flight(
-        self, results: Iterator[BatchResult], ledger: Ledger, progress: Progress
-    ) -> None:
-        """Wait for the tasks in flight when a run ends early; another interrupt ends the wait."""
-        stopped = time.monotonic()
-        while True:
-            try:
-                for result in results:
-                    self._record(result, ledger, progress)
-            except KeyboardInterrupt:
-                if time.monotonic() - stopped > SAME_INTERRUPT_SECONDS:
-                    raise
-            except BanetError:  # of another task; what ended the run is the error to tell of
-                continue
-            else:
-                return
 
     def _record(self, result: BatchResult, ledger: Ledger, progress: Progress) -> None:
         self.folder.check_held()

@@ -180,6 +180,7 @@ def publish(folder: Path, path: Path) -> None:
         if replaced.exists():
             replaced.rename(path)
         raise
+    remove_tree(replaced)
 
 
 def is_begun(path: Location) -> bool:
@@ -208,6 +209,10 @@ def sweep(path: Location, *, keep: str) -> None:
 
 def _write_shard_of(name: str, folder: Location, number: int, pieces: Sequence[Piece]) -> None:
     array, parts = _open(folder / name), [_open(piece.part / name) for piece in pieces]
+    for piece, part in zip(pieces, parts, strict=True):
+        file = _shard_file(piece.part / name, part, 0)
+        if not file.exists():  # for zarr it would be frames of nothing but zeros
+            raise StoreError(f"{file}: is gone; run the same command again")
     target = _shard_file(folder / name, array, number)
     first = pieces[0]
     if len(pieces) == 1 and (first.start, first.stop) == (0, parts[0].shape[0]):

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import PurePath
+from posixpath import splitext
 from typing import NamedTuple, Protocol
 
 from pipelines.errors import PhotoError
@@ -69,7 +69,7 @@ class MaskFile:
     def read(self, photo: bytes) -> Mask:  # noqa: ARG002 - it is of no use here
         """Read the file."""
         content = read_bytes(self.path)
-        suffix = PurePath(str(self.path)).suffix
+        suffix = splitext(str(self.path))[1]
         pixels, convention = read_mask(content, suffix, classes=self.classes)
         return Mask(pixels, convention, sha256_of(content))
 

@@ -43,5 +43,6 @@ def test_narrow_photos_have_one_mask_in_bf16(model: str) -> None:
     segmenter = Segmenter(network, device=torch.device("cpu"), dtype=torch.bfloat16, size=256)
     for shape in ((2560, 100, 3), (100, 2560, 3)):
         photo = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+        assert min(segmenter.view(photo)[0].shape[:2]) == 64
         masks = [segmenter(photo) for _ in range(4)]
         assert all(np.array_equal(mask, masks[0]) for mask in masks)

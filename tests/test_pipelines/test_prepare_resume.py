@@ -21,7 +21,7 @@ from pipelines.errors import BanetError, StoreError
 from pipelines.prepare import PrepareOptions, prepare, report_path
 
 COUNT = 140
-"""Pairs: two whole parts and some more."""
+"""Pairs: two whole shards and some more, in eight parts."""
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows knows no SIGKILL")
 
@@ -68,7 +68,27 @@ def test_what_is_done_is_not_done_again(
     assert killed_prepare("after the second part", again) == -signal.SIGKILL
     with caplog.at_level(logging.INFO):
         prepare(again)
-    assert f"128 of {COUNT} pairs were done by an earlier run" in caplog.text
+    assert f"36 of {COUNT} pairs were done by an earlier run" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_goes_on(
+    pairs: Path, whole: dict[str, bytes], tmp_path: Path, number: int, code: int
+) -> None:
+    folder, log = tmp_path / "made", tmp_path / "log"
+    folder.mkdir()
+    command = (*BANET, "prepare", str(pairs), str(folder / "out.zarr"), "--size", "32")
+    with started(*command, "--workers", "1", log=log) as run:
+        assert wait_until(lambda: any(folder.glob(".*/*/*/rows.json")), run), log.read_text()
+        for _ in range(2):  # as `timeout` does
+            run.send_signal(number)
+        assert run.wait(60) == code, log.read_text()
+    assert "Traceback" not in log.read_text()
+    with started(*command, log=log) as run:
+        assert run.wait(60) == 3, log.read_text()
+    assert "pairs were done by an earlier run" in log.read_text()
+    assert file_contents(folder) == whole
 
 
 def test_files_that_change_or_go_after_a_death_are_as_they_are_now(

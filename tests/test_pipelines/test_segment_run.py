@@ -51,7 +51,7 @@ class Interrupted:
 def test_a_second_interrupt_ends_the_wait_for_what_is_in_flight(
     run: Run, photos: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipelines.segment_run.SAME_INTERRUPT_SECONDS", 0.0)
+    monkeypatch.setattr("pipelines.parallel.SAME_INTERRUPT_SECONDS", 0.0)
 
     with pytest.raises(KeyboardInterrupt):
         run(photos, progress=Interrupted(), workers=2)  # at the first result, and at the second

@@ -1,4 +1,5 @@
 import json
+import shutil
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,16 @@ def test_shards_are_the_same_bytes_whatever_parts_they_come_of(tmp_path: Path) -
                 write_shard(folder, number, each)
     aligned, packed = (file_contents(tmp_path / f"{name}.zarr") for name in shards)
     assert aligned == packed
+
+
+def test_frames_of_a_part_that_are_gone_are_an_error(tmp_path: Path) -> None:
+    piece = part(tmp_path / "part", range(3))
+    shutil.rmtree(tmp_path / "part" / "mask" / "c")
+    with (
+        pytest.raises(StoreError, match=r"mask.*is gone; run the same command again"),
+        new_store(tmp_path / "a.zarr", 2) as folder,
+    ):
+        write_shard(folder, 0, [piece._replace(start=1)])
 
 
 def test_failure_while_writing_leaves_the_old_store(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _OUT_OF_MEMORY = (
     *("DefaultCPUAllocator", "Failed to allocate memory", "bad allocation", "bad_alloc"),
     *("Insufficient memory", "out of memory", "_STATUS_ALLOC_FAILED"),
+    "could not create a primitive",  # of oneDNN, which compiles its code then
 )
 """What torch, ONNX Runtime, OpenCV and the libraries of CUDA say where they have no exception of
 their own for it."""

@@ -149,5 +149,5 @@ def test_training_goes_on_in_micro_batches_where_memory_is_short(
 def test_too_little_memory_for_the_fewest_views_is_explained(
     train_short_of_memory: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
-    done = train_short_of_memory(megabytes=100, step=0)
+    done = train_short_of_memory(megabytes=80, step=0)
     assert "cpu: not enough memory for this batch; use a smaller --batch-size" in done.stderr

@@ -85,7 +85,7 @@ def precision(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def cut(run: Run, precision: str) -> Run:
     """Segment with the weights that are shipped, at a size that is quick to compute."""
-    return partial(run, weights="banet-64", size=128, precision=precision)
+    return partial(run, weights="banet-64", size=160, precision=precision)
 
 
 @pytest.fixture
@@ -193,8 +193,8 @@ def test_onnx_agrees_with_torch_within_one_grey_level(
 
 
 def test_half_precision_stays_near_full_precision(run: Run, photos: Path, tmp_path: Path) -> None:
-    run(photos, out=tmp_path / "full", weights="banet-64", size=192)
-    run(photos, out=tmp_path / "half", weights="banet-64", size=192, precision="bf16")
+    run(photos, out=tmp_path / "full", weights="banet-64", size=160)
+    run(photos, out=tmp_path / "half", weights="banet-64", size=160, precision="bf16")
     full, half = masks_in(tmp_path / "full"), masks_in(tmp_path / "half")
 
     for name, mask in full.items():

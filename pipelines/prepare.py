@@ -84,6 +84,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
         writes = not options.check and not is_there
         examined, framed = work.make_parts(samples) if writes else (work.examine(samples), [])
         rows = _judged(samples, examined, options)
+        del examined  # of which there may be a million
         summary = _summarise(rows, source_format, reference, started)
         _tell_of_landmarks(rows, reference)
         if options.preview is not None:
@@ -99,8 +100,8 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
         elif not _require_current(dataset, options, rows, reference):
             summary = replace(summary, faces=0)
         check_held()
-        report = "".join(json.dumps(row.as_json()) + "\n" for row in rows)
-        write_atomically(report_path(dataset), report.encode())
+        lines = (json.dumps(row.as_json()).encode() + b"\n" for row in rows)
+        write_atomically(report_path(dataset), lines)
         work.remove_parts()
     return replace(summary, seconds=_seconds_since(started))
 

@@ -39,6 +39,8 @@ def test_precisions_of_the_cpu() -> None:
     cpu = torch.device("cpu")
     assert resolve_precision("fp32", cpu) is torch.float32
     assert resolve_precision("bf16", cpu) is torch.bfloat16
+    assert resolve_precision("auto", cpu, size=63) is torch.float32
+    assert resolve_precision("auto", cpu, size=64) is resolve_precision("auto", cpu)
     assert precision_name(resolve_precision("auto", cpu)) in {"fp32", "bf16"}
     with pytest.raises(ConfigError, match="on a CPU use bf16 or fp32"):
         resolve_precision("fp16", cpu)

@@ -121,7 +121,7 @@ def test_gradients_that_are_infinite_at_any_scale_are_noticed(
     train_linear: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(MODELS, MODEL, ModelSpec(build=EndlessGradient))
-    monkeypatch.setattr("pipelines.train.resolve_precision", lambda *_: torch.float16)
+    monkeypatch.setattr("pipelines.train.resolve_precision", lambda *_, **__: torch.float16)
     with pytest.raises(BanetError, match="the gradient is not finite at any scale of the loss at "):
         train_linear("run")
     assert rows(tmp_path / "run")[0]["diverged_at"] == 16  # the 17th step: the scale was 2 ** 16

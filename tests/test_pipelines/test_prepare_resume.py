@@ -146,7 +146,7 @@ def test_pairs_out_of_reach_are_looked_at_again(pairs: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "kills",
     [
-        4,
+        2,
         pytest.param(40, marks=[pytest.mark.heavy, pytest.mark.timeout(1800)]),
     ],
 )

@@ -18,7 +18,6 @@ from pipelines.storage import RemotePath, locate
 from pipelines.store import open_store
 
 SPOTS_OF_STORES = (
-    "second part without rows",
     "in the midst of the shards",
     "store without its group",
     "parts forgotten, not deleted",

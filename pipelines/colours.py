@@ -28,13 +28,25 @@ def to_rgb(image: Image.Image) -> tuple[NDArray[np.uint8], bytes | None, str | N
         RGB, (H, W, 3) uint8; the profile that describes it, None for sRGB or unknown; and what
         there is to say about the profile, usually None.
     """
-    profile: bytes | None = image.info.get("icc_profile") or None
-    if profile is None or _describes_rgb(profile, image):
+    profile = profile_of(image)
+    if keeps_values(image):
         return _in_strips(image, _flat_rgb), profile, None
+    assert profile is not None
     try:
         return _in_strips(image, _conversion_to_srgb(image, profile)), None, None
     except (OSError, ValueError, ImageCms.PyCMSError):
         return _in_strips(image, _flat_rgb), None, PROFILE_NOTE
+
+
+def keeps_values(image: Image.Image) -> bool:
+    """Tell whether the colours of a picture, opened or decoded, need no conversion by a profile."""
+    profile = profile_of(image)
+    return profile is None or (profile[16:20] == b"RGB " and image.mode != "CMYK")
+
+
+def profile_of(image: Image.Image) -> bytes | None:
+    """Return the colour profile of a picture, None if it has none."""
+    return image.info.get("icc_profile") or None
 
 
 def _in_strips(
@@ -55,10 +67,6 @@ def _in_strips(
             part = Image.fromarray(_upper_bits(part))
         pixels[top:bottom] = np.asarray(convert(part))
     return pixels
-
-
-def _describes_rgb(profile: bytes, image: Image.Image) -> bool:
-    return profile[16:20] == b"RGB " and image.mode != "CMYK"
 
 
 def _conversion_to_srgb(image: Image.Image, profile: bytes) -> Callable[[Image.Image], Image.Image]:

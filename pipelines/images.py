@@ -1,8 +1,8 @@
 """Reading of pictures: from the content of a file to pixels.
 
-Pillow reads, because it says what is wrong with a damaged file (OpenCV returns half a picture),
-and knows orientation, palettes and colour profiles. HEIC is read where the package of the extra
-`heic` is installed.
+Pillow reads, because it says what is wrong with a damaged file, and knows orientation, palettes and
+colour profiles. What is most of the work, JPEG photos in colour, `sound_jpeg` decodes. HEIC is read
+where the package of the extra `heic` is installed.
 """
 
 import warnings
@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-from pipelines.colours import to_rgb
+from pipelines.colours import keeps_values, profile_of, to_rgb
 from pipelines.decoders import decoding_bytes, note_on_parts, open_image, pillow_errors
 from pipelines.errors import PhotoError
 from pipelines.file_kinds import is_unreadable_name
+from pipelines.sound_jpeg import JPEG_SIGNATURE, FlawedJpegError, decode_sound_jpeg
 
 Pixels = NDArray[np.uint8]
 
@@ -53,8 +54,8 @@ class Photo:
         height: Pixels of the whole photo.
         width: Pixels of the whole photo.
         icc_profile: Embedded colour profile for RGB, None if there is none.
-        note: What there is to say about the reading, such as that further pages were left out;
-            None if nothing.
+        note: What there is to say about the reading, such as that further pages were left out, or
+            that the file is damaged; None if nothing.
     """
 
     pixels: Pixels
@@ -109,10 +110,7 @@ def read_header(content: bytes, *, reduced_to: int | None = None) -> Header:
         PhotoError: The bytes are no image, or show over `MAX_PIXELS`.
     """
     with pillow_errors(content):
-        image = _open(content)
-        width, height = image.size
-        if reduced_to is not None:
-            image.draft(None, (reduced_to, reduced_to))
+        image, (width, height) = _open_reduced(content, reduced_to)
         decoded = image.width * image.height
         return Header(
             pixels=width * height,
@@ -138,9 +136,35 @@ def decode_photo(content: bytes, *, reduced_to: int | None = None) -> Photo:
             hold 32-bit values, whose range nobody knows.
     """
     with pillow_errors(content):
-        image, height, width = open_upright(content, reduced_to=reduced_to)
-        pixels, icc_profile, colour_note = to_rgb(image)
-    notes = [note for note in (note_on_parts(image), colour_note) if note is not None]
+        try:
+            photo = _sound_jpeg(content, reduced_to)
+        except FlawedJpegError as flaw:
+            return _any_photo(content, reduced_to, remark=str(flaw))
+        return photo or _any_photo(content, reduced_to)
+
+
+def _sound_jpeg(content: bytes, reduced_to: int | None) -> Photo | None:
+    if not content.startswith(JPEG_SIGNATURE):
+        return None
+    image, whole = _open_reduced(content, reduced_to)
+    if image.mode != "RGB" or not keeps_values(image):
+        return None
+    orientation = _orientation(image)
+    pixels = decode_sound_jpeg(content, image, orientation=orientation)
+    width, height = whole[::-1] if orientation in _SIDEWAYS else whole
+    return Photo(
+        pixels=pixels,
+        height=height,
+        width=width,
+        icc_profile=profile_of(image),
+        note=note_on_parts(image),
+    )
+
+
+def _any_photo(content: bytes, reduced_to: int | None, *, remark: str | None = None) -> Photo:
+    image, height, width = open_upright(content, reduced_to=reduced_to)
+    pixels, icc_profile, colour_note = to_rgb(image)
+    notes = [note for note in (note_on_parts(image), colour_note, remark) if note is not None]
     return Photo(
         pixels=pixels,
         height=height,
@@ -160,12 +184,9 @@ def open_upright(content: bytes, *, reduced_to: int | None = None) -> tuple[Imag
         PhotoError: It shows over `MAX_PIXELS`, or holds 32-bit values, whose range nobody knows.
             Of damage Pillow speaks, see `decoders.pillow_errors`.
     """
-    image = _open(content)
-    whole = image.size
-    if reduced_to is not None:
-        image.draft(None, (reduced_to, reduced_to))
+    image, whole = _open_reduced(content, reduced_to)
     is_reduced = image.size != whole
-    turned = image.getexif().get(ExifTags.Base.Orientation, 1) in _SIDEWAYS
+    turned = _orientation(image) in _SIDEWAYS
     image.load()
     if image.mode[0] in "IF" and not image.mode.startswith("I;16"):
         raise PhotoError(f"pixels of mode {image.mode} (32-bit values) are not supported")
@@ -176,10 +197,21 @@ def open_upright(content: bytes, *, reduced_to: int | None = None) -> tuple[Imag
     return image, height, width
 
 
-def _open(content: bytes) -> Image.Image:
-    """Open an image file and check its size before anything is decoded."""
+def _open_reduced(content: bytes, reduced_to: int | None) -> tuple[Image.Image, tuple[int, int]]:
+    """Open an image file, check its size, and tell how reduced it may be decoded.
+
+    Returns:
+        The image, not yet decoded, and the width and height of the whole.
+    """
     image = open_image(content)
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise PhotoError(f"too large: {width} x {height} pixels, the limit is {MAX_PIXELS:,}")
-    return image
+    if reduced_to is not None:
+        image.draft(None, (reduced_to, reduced_to))
+    return image, (width, height)
+
+
+def _orientation(image: Image.Image) -> int:
+    orientation: int = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return orientation

@@ -24,6 +24,7 @@ PACKAGES = (
     "opencv-python-headless",
     "pillow",
     "safetensors",
+    "simplejpeg",
     "torch",
     "typer",
     "zarr",

@@ -37,7 +37,7 @@ FEWEST_SAMPLES = 8
 
 PACKAGES = (
     *("banet", "numpy", "opencv-python-headless", "pillow", "pillow-heif", "pycocotools", "scipy"),
-    *("zarr", "numcodecs"),
+    *("simplejpeg", "zarr", "numcodecs"),
 )
 """Other versions may make other pixels or bytes."""
 

@@ -5,6 +5,7 @@ window, so that a million photos never make a million futures (dask/distributed#
 """
 
 import logging
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -41,6 +42,11 @@ CONNECT_SECONDS = 20
 
 SAME_INTERRUPT_SECONDS = 1.0
 """Interrupts so close together are one: `timeout`, for instance, sends each signal twice."""
+
+SWITCH_SECONDS = 0.001
+"""For so long a thread may go on in Python while others wait. Worker threads compute outside of it,
+and need it for a moment between two steps; five milliseconds, the default, are longer than most
+of these, and the core is idle meanwhile."""
 
 _NODE = {
     # Of the extensions none is needed; "spans" remembers every task for good.
@@ -284,6 +290,7 @@ def _local_threads(count: int) -> Iterator[DaskPool]:
     with (
         dask.config.set(_LOCAL_SETTINGS),
         _quiet_about_tasks(),
+        _quick_switches(),
         SpecCluster(
             scheduler={"cls": Scheduler, "options": node},
             workers={0: worker},
@@ -319,7 +326,19 @@ def _local_gpus(gpus: int, *, threads: int) -> Iterator[DaskPool]:
         Client(cluster) as client,
     ):
         client.run(ignore_interrupts)
+        client.run(sys.setswitchinterval, SWITCH_SECONDS)
         yield DaskPool(client, workers=gpus * threads, processes=gpus)
+
+
+@contextmanager
+def _quick_switches() -> Iterator[None]:
+    """Let threads of this process wait less for each other."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 @contextmanager

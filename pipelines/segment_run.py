@@ -35,7 +35,11 @@ TASK_SECONDS = 1.0
 """About how long the photos of a task take: long beside the ten milliseconds that a task costs
 itself, and so short that an interrupted run is soon at rest."""
 
-MOST_PHOTOS_PER_TASK = 16
+MOST_PHOTOS_PER_TASK = 32
+
+TASKS_LEFT_PER_WORKER = 2
+"""Into so many tasks at least what is left is divided, so that all workers end at about the same
+time; the last tasks are single photos."""
 
 NEWEST_WEIGHT = 0.1
 """Of the last photo in the running mean of how long photos take."""
@@ -130,7 +134,7 @@ class SegmentRun:
             if work:
                 with self._working(earlier, photos=len(work)) as (pool, ledger):
                     progress.start("Segmenting", len(work), self.figures)
-                    self._segment(released(work), pool, ledger, progress)
+                    self._segment(released(work), len(work), pool, ledger, progress)
                     progress.finish()
                 if self.options.scheduler is not None:
                     self.folder.sweep()
@@ -234,24 +238,38 @@ class SegmentRun:
                 raise
 
     def _segment(
-        self, work: Iterable[PhotoTask], pool: Pool, ledger: Ledger, progress: Progress
+        self,
+        work: Iterable[PhotoTask],
+        left: int,
+        pool: Pool,
+        ledger: Ledger,
+        progress: Progress,
     ) -> None:
-        stopping = False
+        """Segment photos.
 
+        Args:
+            work: The photos.
+            left: How many these are, at most.
+            pool: Of the workers.
+            ledger: For the rows.
+            progress: Told of each.
+        """
+        stopping = False
+        tasks_left = TASKS_LEFT_PER_WORKER * max(1, pool.workers)
         begun: deque[PhotoTask] = deque()
 
         def tasks() -> Iterator[BatchTask]:
+            nonlocal left
             photos = iter(work)
             while not stopping:
+                count = max(1, min(self._photos_per_task(), left // tasks_left))
                 if not begun:
-                    at_once = max(self._photos_per_task(), ledger.begun_at_once)
-                    begun.extend(islice(photos, at_once))
+                    begun.extend(islice(photos, max(count, ledger.begun_at_once)))
                     ledger.begin(photo.source for photo in begun)
-                batch = tuple(
-                    begun.popleft() for _ in range(min(self._photos_per_task(), len(begun)))
-                )
+                batch = tuple(begun.popleft() for _ in range(min(count, len(begun))))
                 if not batch:
                     return
+                left -= len(batch)
                 yield BatchTask(photos=batch, settings=self.settings)
 
         results = iter(pool.map(segment_batch, tasks()))

@@ -166,7 +166,7 @@ class WatchRun(SegmentRun):
         for source in new.keys() - {task.source for task in work}:
             self._count(source, "skipped")
         self.waiting -= len(new) - len(work)
-        self._segment(self._unchanged(work), pool, ledger, progress)
+        self._segment(self._unchanged(work), len(work), pool, ledger, progress)
         self._write_run_file(finished=False)
         self._review_is_old = True
 

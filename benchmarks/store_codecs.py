@@ -39,6 +39,7 @@ from pipelines.errors import BanetError
 from pipelines.info import versions
 from pipelines.prepare import PrepareOptions, prepare
 from pipelines.store import open_store
+from pipelines.store_writing import FRAME_LEVEL
 
 FRAMES = ("image", "mask", "boundary")
 HEIGHT, WIDTH = 800, 600
@@ -71,18 +72,19 @@ class Candidate:
 
 def candidates() -> Iterator[Candidate]:
     """Yield what is compared; the first one is what `pipelines/store_writing.py` does."""
-    zstd = ZstdCodec(level=1)
-    yield Candidate(name="zstd 1", codec=zstd)
-    yield Candidate(name="zstd 3", codec=ZstdCodec(level=3))
+    zstd, name = ZstdCodec(level=FRAME_LEVEL), f"zstd {FRAME_LEVEL}"
+    yield Candidate(name=name, codec=zstd)
+    for level in (-5, 1, 3):
+        yield Candidate(name=f"zstd {level}", codec=ZstdCodec(level=level))
     yield Candidate(name="raw", codec=None)
     for cname, level in ((BloscCname.lz4, 5), (BloscCname.zstd, 1)):
         for shuffle in (BloscShuffle.shuffle, BloscShuffle.bitshuffle):
             codec = BloscCodec(cname=cname, clevel=level, shuffle=shuffle, typesize=1)
             yield Candidate(name=f"blosc {cname.value} {level}, {shuffle.value}", codec=codec)
-    yield Candidate(name="zstd 1", codec=zstd, chunk=4)
-    yield Candidate(name="zstd 1", codec=zstd, shard=None)
-    yield Candidate(name="zstd 1", codec=zstd, shard=256)
-    yield Candidate(name="zstd 1 read by zarrs", codec=zstd, zarrs=True)
+    yield Candidate(name=name, codec=zstd, chunk=4)
+    yield Candidate(name=name, codec=zstd, shard=None)
+    yield Candidate(name=name, codec=zstd, shard=256)
+    yield Candidate(name=f"{name} read by zarrs", codec=zstd, zarrs=True)
 
 
 @dataclass(frozen=True, kw_only=True)

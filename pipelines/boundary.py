@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.images import PERSON_FROM, Pixels
+from pipelines.images import OPAQUE, PERSON_FROM, Pixels
 
 CANONICAL_SIZE = 512
 """Size of the frame, in pixels, at which the canonical width W of Eq. 1 is meant."""
@@ -55,5 +55,5 @@ def mask_edges(mask: Pixels, *, canny: tuple[float, float] = CANNY_THRESHOLDS) -
         mask: 0-255.
         canny: Lower and upper threshold of the hysteresis.
     """
-    person = np.where(mask >= PERSON_FROM, 255, 0).astype(np.uint8)
+    _, person = cv2.threshold(mask, PERSON_FROM - 1, OPAQUE, cv2.THRESH_BINARY)
     return np.asarray(cv2.Canny(person, *canny), np.uint8)

@@ -4,7 +4,6 @@ from collections.abc import Collection
 from io import BytesIO
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.io import loadmat
@@ -110,9 +109,11 @@ def _histogram(values: NDArray[np.generic]) -> tuple[NDArray[Any], NDArray[Any]]
     """Return the values that occur, in ascending order, and how often each does."""
     if values.dtype != np.uint8:
         return np.unique(values, return_counts=True)
-    # In an eighth of the time that sorting takes.
-    plane = np.ascontiguousarray(values)
-    counts = cv2.calcHist([plane], [0], None, [OPAQUE + 1], (0, OPAQUE + 1)).ravel()
+    # Most pixels are at the ends, where they are counted in no time.
+    grey = values.astype(np.uint8, copy=False)
+    counts = np.bincount(grey[(grey > 0) & (grey < OPAQUE)], minlength=OPAQUE + 1)
+    counts[OPAQUE] = np.count_nonzero(grey == OPAQUE)
+    counts[0] = grey.size - counts.sum()
     levels = np.flatnonzero(counts)
     return levels.astype(np.uint8), counts[levels]
 

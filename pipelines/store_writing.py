@@ -41,6 +41,10 @@ from pipelines.whole_files import write_atomically
 SAMPLES_PER_SHARD = 64
 """A shard is written whole, from memory: 80 MB at 512 x 512, before it is packed."""
 
+FRAME_LEVEL = -1
+"""Of zstd, for frames: as small as at level 1, but read in half the time, see
+`benchmarks/store_codecs.py`."""
+
 VALUES_PER_CHUNK = 16_384
 """Of an array with a few numbers per sample, which is read as a whole."""
 
@@ -264,7 +268,7 @@ def _create_frames(folder: Location, name: str, *, count: int, size: int) -> zar
         dtype=spec.dtype,
         chunks=(1, *frame),
         shards=(SAMPLES_PER_SHARD, *frame),
-        compressors=ZstdCodec(level=1),
+        compressors=ZstdCodec(level=FRAME_LEVEL),
         dimension_names=("sample", "y", "x", *spec.axes),
     )
 

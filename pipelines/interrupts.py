@@ -1,9 +1,11 @@
 """Letting an interrupt wait until it does no harm."""
 
+import math
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -16,20 +18,29 @@ def ignore_interrupts() -> None:
 
 
 @contextmanager
-def interrupts_deferred() -> Iterator[list[int]]:
+def interrupts_deferred(*, patience: float = math.inf) -> Iterator[list[int]]:
     """Hold back SIGINT and SIGTERM during a `with` block; what they do comes at its end.
 
     In a thread other than the main one signals never arrive, and nothing happens.
+
+    Args:
+        patience: Seconds after the first of them from which on another one is not held back.
 
     Yields:
         The numbers of the signals that arrived so far.
     """
     received: list[int] = []
+    first = math.inf
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
 
     def remember(number: int, _frame: FrameType | None) -> None:
+        nonlocal first
+        first = min(first, monotonic())
+        if monotonic() - first > patience:
+            signal.signal(number, earlier[signal.Signals(number)])
+            signal.raise_signal(number)
         received.append(number)
 
     earlier = {number: signal.signal(number, remember) for number in SIGNALS}

@@ -21,7 +21,7 @@ from dask.utils import key_split
 
 from pipelines import __version__
 from pipelines.errors import BanetError, ConfigError, InputError
-from pipelines.interrupts import ignore_interrupts
+from pipelines.interrupts import ignore_interrupts, interrupts_deferred
 
 if TYPE_CHECKING:
     import distributed
@@ -210,14 +210,30 @@ def _dask_worker() -> "distributed.Worker | None":
 
 
 class SynchronousPool:
-    """Runs every task in the calling thread, in order."""
+    """Runs every task in the calling thread, in order; an interrupt waits for the end of one."""
 
     workers = 0
     processes = 1
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """Yield the result of each task in turn."""
-        return map(function, tasks)
+        return _OwnResults(function, iter(tasks))
+
+
+class _OwnResults(Iterator[Result]):
+    """The results of `SynchronousPool.map`."""
+
+    def __init__(self, function: Callable[[Task], Result], tasks: Iterator[Task]) -> None:
+        self._function = function
+        self._tasks = tasks
+        self._done: list[Result] = []
+
+    def __next__(self) -> Result:
+        if not self._done:
+            task = next(self._tasks)
+            with interrupts_deferred(patience=SAME_INTERRUPT_SECONDS):
+                self._done.append(self._function(task))
+        return self._done.pop()
 
 
 class DaskPool:

@@ -16,6 +16,7 @@ from distributed import LocalCluster, get_worker
 
 from pipelines.errors import BanetError, ConfigError, InputError
 from pipelines.parallel import (
+    SAME_INTERRUPT_SECONDS,
     WINDOW_PER_WORKER,
     Pool,
     available_cores,
@@ -95,6 +96,36 @@ def test_no_workers_means_the_calling_thread_in_order() -> None:
         assert list(pool.map(square, [3, 1])) == [9, 1]
         assert list(pool.map(thread_name, [0])) == [threading.current_thread().name]
         assert (pool.workers, pool.processes) == (0, 1)
+
+
+def interrupted(number: int) -> int:
+    signal.raise_signal(signal.SIGINT)
+    return number
+
+
+def interrupted_twice(number: int) -> int:
+    signal.raise_signal(signal.SIGINT)
+    time.sleep(SAME_INTERRUPT_SECONDS + 0.1)
+    signal.raise_signal(signal.SIGINT)
+    return number
+
+
+def test_an_interrupt_in_the_calling_thread_waits_for_the_task_whose_result_is_kept() -> None:
+    with open_pool(workers=0) as pool:
+        results = iter(pool.map(interrupted, [5]))
+        with pytest.raises(KeyboardInterrupt):
+            next(results)
+
+        assert list(results) == [5]
+
+
+def test_another_interrupt_in_the_calling_thread_waits_for_nothing() -> None:
+    with open_pool(workers=0) as pool:
+        results = iter(pool.map(interrupted_twice, [5]))
+        with pytest.raises(KeyboardInterrupt):
+            next(results)
+
+        assert list(results) == []
 
 
 @pytest.fixture

@@ -77,6 +77,7 @@ class Pair:
         mask: (H, W) uint8, 0-255.
         convention: How the file of the mask writes "person".
         landmarks: Of its face, in pixels of the photo before it was cut.
+        flaw: What is wrong with the file of the photo; None if nothing.
     """
 
     photo: Pixels
@@ -85,6 +86,7 @@ class Pair:
     mask_sha256: str
     convention: str
     landmarks: LandmarkFile
+    flaw: str | None = None
 
 
 def load_pair(sample: Sample) -> Pair:
@@ -96,7 +98,8 @@ def load_pair(sample: Sample) -> Pair:
     """
     with _named("photo", sample.photo):
         content = read_bytes(sample.photo)
-        photo = decode_photo(content).pixels
+        decoded = decode_photo(content)
+    photo = decoded.pixels
     with _named("mask", sample.mask):
         try:
             mask, convention, mask_sha256 = sample.mask.read(content)
@@ -111,6 +114,7 @@ def load_pair(sample: Sample) -> Pair:
         mask_sha256=mask_sha256,
         convention=convention,
         landmarks=read_landmarks(sample.landmarks),
+        flaw=decoded.flaw,
     )
 
 
@@ -227,7 +231,9 @@ def _usable(row: ReportRow, pair: Pair, sample: Sample, frame_size: int) -> Repo
         points = points - sample.crop[:2]
     facts = pair_facts(pair.photo, pair.mask, points)
     share = round(facts.shape.share, 6)
-    unreadable = [Finding("landmarks-unreadable", problem)] if problem else []
+    damage = [Finding("landmarks-unreadable", problem)] if problem else []
+    if pair.flaw is not None:
+        damage.append(Finding("flawed-photo", pair.flaw))
     return replace(
         row,
         status="stored",
@@ -238,7 +244,7 @@ def _usable(row: ReportRow, pair: Pair, sample: Sample, frame_size: int) -> Repo
         faces=pair.landmarks.faces,
         convention=pair.convention,
         portrait_share=share,
-        findings=(*unreadable, *pair_findings(facts, share, frame=frame_size)),
+        findings=(*damage, *pair_findings(facts, share, frame=frame_size)),
         traits=facts.traits,
     )
 

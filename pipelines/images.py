@@ -56,6 +56,7 @@ class Photo:
         icc_profile: Embedded colour profile for RGB, None if there is none.
         note: What there is to say about the reading, such as that further pages were left out, or
             that the file is damaged; None if nothing.
+        flaw: What of that is wrong with the file; None if nothing.
     """
 
     pixels: Pixels
@@ -63,6 +64,7 @@ class Photo:
     width: int
     icc_profile: bytes | None = None
     note: str | None = None
+    flaw: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +141,7 @@ def decode_photo(content: bytes, *, reduced_to: int | None = None) -> Photo:
         try:
             photo = _sound_jpeg(content, reduced_to)
         except FlawedJpegError as flaw:
-            return _any_photo(content, reduced_to, remark=str(flaw))
+            return _any_photo(content, reduced_to, flaw=str(flaw))
         return photo or _any_photo(content, reduced_to)
 
 
@@ -161,16 +163,17 @@ def _sound_jpeg(content: bytes, reduced_to: int | None) -> Photo | None:
     )
 
 
-def _any_photo(content: bytes, reduced_to: int | None, *, remark: str | None = None) -> Photo:
+def _any_photo(content: bytes, reduced_to: int | None, *, flaw: str | None = None) -> Photo:
     image, height, width = open_upright(content, reduced_to=reduced_to)
     pixels, icc_profile, colour_note = to_rgb(image)
-    notes = [note for note in (note_on_parts(image), colour_note, remark) if note is not None]
+    notes = [note for note in (note_on_parts(image), colour_note, flaw) if note is not None]
     return Photo(
         pixels=pixels,
         height=height,
         width=width,
         icc_profile=icc_profile,
         note="; ".join(notes) or None,
+        flaw=flaw,
     )
 
 

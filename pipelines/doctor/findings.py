@@ -142,6 +142,11 @@ KINDS: dict[str, Kind] = {
         "the photo ends in a flat grey band, as files do that were cut off and saved again",
         "download the photo again",
     ),
+    "flawed-photo": Kind(
+        "warning",
+        "the file of the photo has a flaw, and the picture may be wrong from there on",
+        "look at the photo; copy or download the file again",
+    ),
     "grey-photo": Kind("note", "the photo has no colours", "nothing, if it is meant"),
     "landmarks-unreadable": Kind(
         "warning", "the landmarks of the face cannot be read", "copy the file again"

@@ -2,6 +2,7 @@
 """Faults of datasets, to be put into clean ones in the layout `pairs`."""
 
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -165,6 +166,15 @@ def photo_twice(photo: Path, mask: Path) -> None:
 def photo_twice_with_another_mask(photo: Path, mask: Path) -> None:
     photo.with_name("99.png").write_bytes(photo.read_bytes())
     opened(mask).filter(ImageFilter.MaxFilter(5)).save(mask.with_name("99.png"))
+
+
+@fault("flawed-photo")
+def photo_with_a_gap_in_its_data(photo: Path, mask: Path) -> None:
+    buffer = BytesIO()
+    opened(photo).convert("RGB").save(buffer, "JPEG")
+    content = buffer.getvalue()
+    end = len(content) * 9 // 10
+    photo.write_bytes(content[: end - 50] + content[end:])
 
 
 @fault("half-photo")

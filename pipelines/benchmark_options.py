@@ -1,5 +1,6 @@
 """The options and the summary of `banet benchmark`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import get_args
 
@@ -116,7 +117,7 @@ class BenchmarkSummary:
     batch_size: int
     repeats: int
     seconds: float
-    versions: dict[str, str]
+    versions: Mapping[str, str]
     exit_code: int = field(default=0, init=False)
 
     def as_json(self) -> dict[str, object]:

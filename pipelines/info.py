@@ -2,8 +2,10 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 import torch
@@ -62,7 +64,8 @@ def describe_installation(weights: tuple[str, ...] = ()) -> dict[str, object]:
     }
 
 
-def versions() -> dict[str, str]:
+@cache
+def versions() -> Mapping[str, str]:
     """Return the versions of banet, Python, the system and the packages that matter.
 
     Those of the extras are left out where they are not installed.

@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import get_args
@@ -256,7 +257,7 @@ class SegmentSummary:
     stages: dict[Stage, float]
     wall_seconds: float
     images_per_second: float
-    versions: dict[str, str]
+    versions: Mapping[str, str]
     failures: tuple[Failure, ...]
     usage: Usage
 

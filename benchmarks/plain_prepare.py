@@ -21,6 +21,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from pipelines.doctor.facts import pair_facts
+from pipelines.store_writing import FRAME_LEVEL
 
 PER_SHARD = 64
 CANONICAL_WIDTH = 50 / 512
@@ -88,7 +89,7 @@ def create_arrays(dataset: Path, count: int, size: int) -> dict[str, zarr.Array[
             dtype="uint8",
             chunks=(1, *frame),
             shards=(PER_SHARD, *frame),
-            compressors=ZstdCodec(level=1),
+            compressors=ZstdCodec(level=FRAME_LEVEL),
         )
         for name, frame in frames.items()
     }

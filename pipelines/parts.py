@@ -6,7 +6,7 @@ every file.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -168,16 +168,16 @@ def frame_of(
     )
 
 
-def shard_pieces(folder: Location, framed: Sequence[Framed]) -> Iterator[tuple[int, list[Piece]]]:
+def shard_pieces(folder: Location, framed: Iterable[Framed]) -> Iterator[tuple[int, list[Piece]]]:
     """Yield the number of every shard, and the pieces of parts that it is made of.
 
     Args:
         folder: Of all parts.
         framed: Of the samples of the store, in their order.
     """
-    for number, start in enumerate(range(0, len(framed), SAMPLES_PER_SHARD)):
-        placed = enumerate(framed[start : start + SAMPLES_PER_SHARD])
-        # Neighbours of one part differ from their place in the shard by the same number.
+    shards = groupby(enumerate(framed), key=lambda each: each[0] // SAMPLES_PER_SHARD)
+    for number, placed in shards:
+        # Neighbours of one part differ from their place in the store by the same number.
         runs = groupby(placed, key=lambda each: (each[1].part, each[1].index - each[0]))
         pieces = []
         for (part, offset), run in runs:

@@ -3,6 +3,7 @@
 Photo, mask over the photo and boundary target stand side by side.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
@@ -10,7 +11,7 @@ from random import Random
 import cv2
 import numpy as np
 
-from pipelines.doctor.findings import KINDS, Finding
+from pipelines.doctor.findings import KINDS, Finding, count_by_kind
 from pipelines.encoding import encode
 from pipelines.errors import BanetError, ConfigError, PhotoError, StoreError
 from pipelines.examine import ReportRow, load_pair
@@ -37,8 +38,6 @@ STAIN_SHARE = 0.4
 NOTHING = np.full((200, 150, 3), 225, np.uint8)
 """Shown instead of a file that cannot be read."""
 
-Listed = tuple[Sample, ReportRow]
-
 
 def open_preview(options: PrepareOptions) -> None:
     """Create the folder of the sheets before anything is read.
@@ -62,7 +61,12 @@ def open_preview(options: PrepareOptions) -> None:
         raise _failure(folder, error) from error
 
 
-def write_preview(listed: Sequence[Listed], options: PrepareOptions, progress: Progress) -> None:
+def write_preview(
+    samples: Sequence[Sample],
+    rows: Sequence[ReportRow],
+    options: PrepareOptions,
+    progress: Progress,
+) -> None:
     """Write `samples.jpg`, and `KIND.jpg` for every kind of finding, into the preview folder.
 
     Sheets of kinds that are not found any more are removed.
@@ -72,26 +76,27 @@ def write_preview(listed: Sequence[Listed], options: PrepareOptions, progress: P
     """
     folder = options.preview
     assert folder is not None
-    by_name = {sample.name: sample for sample, _ in listed}
+    stored = np.flatnonzero([row.status == "stored" for row in rows])
+    counts = count_by_kind(finding for row in rows for finding in row.findings)
+    found = _first_findings(rows)
+    others = {finding.other for each in found.values() for _, finding in each}
+    by_name = {sample.name: sample for sample in samples if sample.name in others}
     progress.start("contact sheets", 1 + len(KINDS))
     try:
-        stored = [each for each in listed if each[1].status == "stored"]
-        if stored:
-            chosen = Random(SEED).sample(stored, min(SAMPLED, len(stored)))  # noqa: S311
-            entries = [_stored_entry(sample, row, options) for sample, row in chosen]
+        if len(stored):
+            chosen = Random(SEED).sample(range(len(stored)), min(SAMPLED, len(stored)))  # noqa: S311
+            entries = [
+                _stored_entry(samples[place], rows[place], options) for place in stored[chosen]
+            ]
             _write(folder / "samples.jpg", entries, f"{len(entries)} of {len(stored)} samples")
         progress.advance()
         for kind in KINDS:
-            found = [
-                (sample, finding)
-                for sample, row in listed
-                for finding in row.findings
-                if finding.kind == kind
-            ]
             path = folder / f"{kind}.jpg"
-            if found:
-                shown = [_found_entry(*each, by_name) for each in found[:SHOWN_PER_KIND]]
-                title = f"{kind}, {len(shown)} of {len(found)}: {KINDS[kind].meaning}"
+            if kind in found:
+                shown = [
+                    _found_entry(samples[place], finding, by_name) for place, finding in found[kind]
+                ]
+                title = f"{kind}, {len(shown)} of {counts[kind]}: {KINDS[kind].meaning}"
                 _write(path, shown, title)
             else:
                 path.unlink(missing_ok=True)
@@ -110,6 +115,16 @@ def stained(photo: Pixels, mask: Pixels) -> Pixels:
     side = 1 + max(mask.shape) // 200
     shown[cv2.morphologyEx(person, cv2.MORPH_GRADIENT, np.ones((side, side))) > 0] = STAIN
     return shown
+
+
+def _first_findings(rows: Sequence[ReportRow]) -> dict[str, list[tuple[int, Finding]]]:
+    """Return by its kind what is shown of the findings, with the positions of the samples."""
+    found: defaultdict[str, list[tuple[int, Finding]]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        for finding in row.findings:
+            if len(found[finding.kind]) < SHOWN_PER_KIND:
+                found[finding.kind].append((place, finding))
+    return found
 
 
 def _stored_entry(sample: Sample, row: ReportRow, options: PrepareOptions) -> Entry:

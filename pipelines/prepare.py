@@ -14,7 +14,7 @@ from dataclasses import replace
 from time import perf_counter
 
 from pipelines.doctor.dataset_findings import diagnose, equal_photos, near_duplicates
-from pipelines.doctor.findings import KINDS, count_by_kind
+from pipelines.doctor.findings import KINDS
 from pipelines.errors import BanetError, ConfigError, MissingFileError, PhotoError, StoreError
 from pipelines.examine import ReportRow, settle
 from pipelines.landmarks import ReferenceFace
@@ -27,7 +27,7 @@ from pipelines.preview import open_preview, write_preview
 from pipelines.progress import Progress, SilentProgress
 from pipelines.schema import REFERENCE_ATTRIBUTE
 from pipelines.sources import Sample, discover_samples, reference_face
-from pipelines.sources.crops import add_crops
+from pipelines.sources.crops import cropped_samples
 from pipelines.sources.files import kind_of, root_of
 from pipelines.storage import Location, RemotePath, is_remote, locate
 from pipelines.store import SPLITS, is_store, open_store
@@ -62,12 +62,10 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
     _refuse_unfit_place(dataset)
     _refuse_foreign_folder(dataset)
     open_preview(options)
-    source_format, listed = discover_samples(source, options.format, options.classes)
+    source_format, samples = discover_samples(source, options.format, options.classes)
     reference = reference_face(source, source_format)
     if options.crops is not None:
-        listed = add_crops(listed, options.crops)
-    samples = OnDisk(listed)
-    del listed  # of which there may be a million
+        samples.put(len(samples), cropped_samples(samples, options.crops))
     logger.info("%s: %d samples listed, layout %s", source, len(samples), source_format)
     with (
         nullcontext(_do_nothing) if options.check else _exclusive(dataset) as check_held,
@@ -88,6 +86,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
         examined, framed = work.make_parts(samples) if writes else (work.examine(samples), None)
         rows = _judged(samples, examined, options)
         summary = _summarise(rows, source_format, reference, started)
+        _tell_of_findings(summary)
         _tell_of_landmarks(summary, reference)
         if options.preview is not None:
             write_preview(samples, rows, options, progress)
@@ -171,15 +170,17 @@ def _judged(
     photos = equal_photos(examined)
     alike = near_duplicates(examined, photos)
     rows = OnDisk(settle(examined, options.split, alike.firsts))
-    rows = OnDisk(diagnose(rows, samples, photos, alike.twins))
-    for row in rows:
-        for finding in row.findings:
-            logger.debug("%s: %s: %s", row.name, finding.kind, finding.message)
-    counts = count_by_kind(finding for row in rows for finding in row.findings)
-    grave = [f"{count} {kind}" for kind, count in counts.items() if KINDS[kind].severity != "note"]
+    return OnDisk(diagnose(rows, samples, photos, alike.twins))
+
+
+def _tell_of_findings(summary: PrepareSummary) -> None:
+    if logger.isEnabledFor(logging.DEBUG):
+        for name, finding in summary.found:
+            logger.debug("%s: %s: %s", name, finding.kind, finding.message)
+    counts = summary.findings.items()
+    grave = [f"{count} {kind}" for kind, count in counts if KINDS[kind].severity != "note"]
     if grave:
         logger.warning("the doctor found: %s", ", ".join(grave))
-    return rows
 
 
 def _tell_of_landmarks(summary: PrepareSummary, reference: ReferenceFace | None) -> None:
@@ -204,8 +205,16 @@ def _stored(rows: Iterable[ReportRow]) -> Iterator[ReportRow]:
 def _summarise(
     rows: Sequence[ReportRow], source_format: str, reference: ReferenceFace | None, started: float
 ) -> PrepareSummary:
-    statuses = Counter(row.status for row in rows)
-    splits = Counter(row.split for row in _stored(rows))
+    statuses: Counter[str] = Counter()
+    splits: Counter[str] = Counter()
+    findings: Counter[str] = Counter()
+    faces = 0
+    for row in rows:
+        statuses[row.status] += 1
+        findings.update(finding.kind for finding in row.findings)
+        if row.status == "stored":
+            splits[row.split] += 1
+            faces += bool(row.faces)
     return PrepareSummary(
         discovered=len(rows),
         stored=statuses["stored"],
@@ -213,10 +222,10 @@ def _summarise(
         missing=statuses["missing"],
         failed=statuses["failed"],
         splits={name: splits[name] for name in SPLITS},
-        faces=0 if reference is None else sum(bool(row.faces) for row in _stored(rows)),
+        faces=0 if reference is None else faces,
         seconds=_seconds_since(started),
         format=source_format,
-        findings=count_by_kind(finding for row in rows for finding in row.findings),
+        findings={kind: findings[kind] for kind in KINDS if kind in findings},
         rows=rows,
     )
 

@@ -3,15 +3,15 @@
 Photo, mask over the photo and boundary target stand side by side.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 
 import cv2
 import numpy as np
 
-from pipelines.doctor.findings import KINDS, Finding, count_by_kind
+from pipelines.doctor.findings import KINDS, Finding
 from pipelines.encoding import encode
 from pipelines.errors import BanetError, ConfigError, PhotoError, StoreError
 from pipelines.examine import ReportRow, load_pair
@@ -77,8 +77,7 @@ def write_preview(
     folder = options.preview
     assert folder is not None
     stored = np.flatnonzero([row.status == "stored" for row in rows])
-    counts = count_by_kind(finding for row in rows for finding in row.findings)
-    found = _first_findings(rows)
+    counts, found = _counted_findings(rows)
     others = {finding.other for each in found.values() for _, finding in each}
     by_name = {sample.name: sample for sample in samples if sample.name in others}
     progress.start("contact sheets", 1 + len(KINDS))
@@ -117,14 +116,18 @@ def stained(photo: Pixels, mask: Pixels) -> Pixels:
     return shown
 
 
-def _first_findings(rows: Sequence[ReportRow]) -> dict[str, list[tuple[int, Finding]]]:
-    """Return by its kind what is shown of the findings, with the positions of the samples."""
-    found: defaultdict[str, list[tuple[int, Finding]]] = defaultdict(list)
+def _counted_findings(
+    rows: Iterable[ReportRow],
+) -> tuple[Counter[str], dict[str, list[tuple[int, Finding]]]]:
+    """Return by kind how many findings there are, and those to show with their positions."""
+    counts: Counter[str] = Counter()
+    shown: defaultdict[str, list[tuple[int, Finding]]] = defaultdict(list)
     for place, row in enumerate(rows):
         for finding in row.findings:
-            if len(found[finding.kind]) < SHOWN_PER_KIND:
-                found[finding.kind].append((place, finding))
-    return found
+            counts[finding.kind] += 1
+            if counts[finding.kind] <= SHOWN_PER_KIND:
+                shown[finding.kind].append((place, finding))
+    return counts, shown
 
 
 def _stored_entry(sample: Sample, row: ReportRow, options: PrepareOptions) -> Entry:

@@ -4,10 +4,10 @@ import pickle
 import tempfile
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import repeat
 from os import SEEK_END
-from typing import TypeVar, overload
+from typing import IO, TypeVar, overload
 from weakref import finalize
 
 from pipelines.errors import BanetError
@@ -31,7 +31,7 @@ class OnDisk(Sequence[Item]):
         self._places = array("q")
         with _explained():
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the sequence
-        finalize(self, self._file.close)
+        finalize(self, _close, self._file)
         self.put(0, items)
 
     def put(self, start: int, items: Iterable[Item]) -> None:
@@ -62,6 +62,11 @@ class OnDisk(Sequence[Item]):
             self._file.seek(place)
             item: Item = pickle.load(self._file)  # noqa: S301 - nobody else writes there
             return item
+
+
+def _close(file: IO[bytes]) -> None:
+    with suppress(OSError):  # what found no room has been told
+        file.close()
 
 
 @contextmanager

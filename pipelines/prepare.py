@@ -4,7 +4,6 @@ Every pair is read once, checked, and written aside, in parts. Then the number o
 duplicates and the splits are known, and the store is put together out of the parts.
 """
 
-import hashlib
 import json
 import logging
 from collections import Counter
@@ -26,6 +25,7 @@ from pipelines.prepare_work import PrepareWork
 from pipelines.preview import open_preview, write_preview
 from pipelines.progress import Progress, SilentProgress
 from pipelines.schema import REFERENCE_ATTRIBUTE
+from pipelines.source_fingerprint import fingerprint_of
 from pipelines.sources import Sample, discover_samples, reference_face
 from pipelines.sources.crops import cropped_samples
 from pipelines.sources.files import kind_of, root_of
@@ -96,7 +96,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
         if framed is not None:
             _refuse_foreign_folder(dataset)  # that came there meanwhile
             licence = _licence_text(source, samples, rows)
-            fingerprint = _fingerprint(options, rows, reference)
+            fingerprint = fingerprint_of(options, rows, reference)
             attributes = _attributes(options, summary, fingerprint, licence)
             work.write_store(rows, framed, summary.stored, attributes)
         elif not _require_current(dataset, options, rows, reference):
@@ -245,36 +245,6 @@ def _refuse_failures(summary: PrepareSummary, options: PrepareOptions) -> None:
         )
 
 
-def _fingerprint(
-    options: PrepareOptions, rows: Sequence[ReportRow], reference: ReferenceFace | None
-) -> str:
-    """Hash all that determines the content of a store, as JSON that is never in memory whole."""
-
-    def facts() -> Iterator[str]:
-        yield f"[{json.dumps(options.stored_parameters(), sort_keys=True)}, "
-        yield from _json_list(
-            (row.name, row.sha256, row.mask_sha256, row.crop, row.split) for row in _stored(rows)
-        )
-        if reference is not None:  # else as it was before there were landmarks
-            yield f", [{json.dumps(reference.sha256)}, "
-            yield from _json_list(row.landmarks_sha256 for row in _stored(rows))
-            yield "]"
-        yield "]"
-
-    digest = hashlib.sha256()
-    for each in facts():
-        digest.update(each.encode())
-    return digest.hexdigest()
-
-
-def _json_list(items: Iterable[object]) -> Iterator[str]:
-    separator = "["
-    for item in items:
-        yield separator + json.dumps(item)
-        separator = ", "
-    yield "]"
-
-
 def _require_current(
     dataset: Location,
     options: PrepareOptions,
@@ -292,10 +262,10 @@ def _require_current(
     """
     attributes = open_store(dataset).attributes
     found = attributes.get("fingerprint")
-    if found == _fingerprint(options, rows, reference):
+    if found == fingerprint_of(options, rows, reference):
         logger.info("%s: up to date", dataset)
         return reference is not None
-    if REFERENCE_ATTRIBUTE not in attributes and found == _fingerprint(options, rows, None):
+    if REFERENCE_ATTRIBUTE not in attributes and found == fingerprint_of(options, rows, None):
         logger.info("%s: has no faces; --force adds them", dataset)
         return False
     raise StoreError(

@@ -195,12 +195,12 @@ def _write_shard(folder: Location, shard: tuple[int, list[Piece]]) -> int:
 def _columns(stored: Callable[[], Iterator[tuple[ReportRow, Framed]]]) -> dict[str, Iterator[Any]]:
     """Return the numbers of samples by the names of their arrays."""
     return {
-        "kernel_size": (framed.kernel_size for _, framed in stored()),
-        "valid": (framed.valid for _, framed in stored()),
+        "kernel_size": (framed.facts.kernel_size for _, framed in stored()),
+        "valid": (framed.facts.valid for _, framed in stored()),
         "split": (SPLITS.index(row.split) for row, _ in stored()),
         "name": (row.name for row, _ in stored()),
         "sha256": (row.sha256 for row, _ in stored()),
         "face_alignment": (
-            np.reshape(framed.face_alignment or NOT_KNOWN, (2, 3)) for _, framed in stored()
+            np.reshape(framed.facts.face_alignment or NOT_KNOWN, (2, 3)) for _, framed in stored()
         ),
     }

@@ -138,7 +138,7 @@ def _stored_entry(sample: Sample, row: ReportRow, options: PrepareOptions) -> En
             f"changed while the dataset was being made: {error}; run the same command again"
         ) from error
     stored = frame_of(pair, sample, options, None)
-    y, x, height, width = stored.valid
+    y, x, height, width = stored.facts.valid
     inside = slice(y, y + height), slice(x, x + width)
     image, mask, boundary = (
         thumbnail(each[inside]) for each in (stored.image, stored.mask, stored.boundary * 255)

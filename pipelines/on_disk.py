@@ -41,6 +41,8 @@ class OnDisk(Sequence[Item]):
             with _explained():
                 self._places[position] = self._file.seek(0, SEEK_END)
                 pickle.dump(item, self._file)
+        with _explained():
+            self._file.flush()
 
     def __len__(self) -> int:
         return len(self._places)
@@ -58,10 +60,9 @@ class OnDisk(Sequence[Item]):
         return self._read(self._places[index])
 
     def _read(self, place: int) -> Item:
-        with _explained():
-            self._file.seek(place)
-            item: Item = pickle.load(self._file)  # noqa: S301 - nobody else writes there
-            return item
+        self._file.seek(place)
+        item: Item = pickle.load(self._file)  # noqa: S301 - nobody else writes there
+        return item
 
 
 def _close(file: IO[bytes]) -> None:
@@ -75,6 +76,6 @@ def _explained() -> Iterator[None]:
         yield
     except OSError as error:
         raise BanetError(
-            f"{tempfile.gettempdir()}: temporary files cannot be written or read "
-            f"({error.strerror}); make room there, or name another folder in TMPDIR"
+            f"{tempfile.gettempdir()}: temporary files cannot be written ({error.strerror}); make "
+            "room there, or name another folder in TMPDIR"
         ) from error

@@ -3,7 +3,7 @@
 import json as json_module
 import logging
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -71,20 +71,24 @@ class Console:
         Raises:
             typer.Exit: Always.
         """
-        content = summary.as_json()
-        if report is None:
-            report = summary_tables(content, hidden=frozenset({"versions"}))
-        self.show(content, report=report)
+        self._show(summary.as_json, _tables(summary) if report is None else report)
         raise typer.Exit(summary.exit_code)
 
-    def show(
-        self, summary: dict[str, object], *, report: Iterable[RenderableType] | None = None
+    def show(self, summary: dict[str, object]) -> None:
+        """Show a summary in the form that was asked for; people read tables."""
+        self._show(lambda: summary, summary_tables(summary))
+
+    def _show(
+        self, content: Callable[[], dict[str, object]], report: Iterable[RenderableType]
     ) -> None:
-        """Show a summary in the form that was asked for; people read the report, or tables."""
         if self._json:
-            sys.stdout.write(json_module.dumps(summary) + "\n")
+            sys.stdout.write(json_module.dumps(content()) + "\n")
         elif self._log_format == "json":
-            logger.info("finished", extra={"summary": summary})
+            logger.info("finished", extra={"summary": content()})
         elif not self._quiet:
-            for part in summary_tables(summary) if report is None else report:
+            for part in report:
                 self._stderr.print(part)
+
+
+def _tables(summary: Summary) -> Iterator[RenderableType]:
+    yield from summary_tables(summary.as_json(), hidden=frozenset({"versions"}))

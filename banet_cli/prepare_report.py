@@ -16,7 +16,7 @@ STYLES = {"error": "bold red", "warning": "yellow", "note": ""}
 
 def prepare_report(summary: PrepareSummary) -> Iterator[RenderableType]:
     """Yield the parts of the report."""
-    yield from summary_tables(summary.as_json(), hidden=frozenset({"findings", "found"}))
+    yield from summary_tables(summary.accounting(), hidden=frozenset({"findings"}))
     if summary.findings:
         yield _findings_table(summary)
 

@@ -9,23 +9,28 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipelines.doctor.facts import PairTraits, pair_facts
 from pipelines.doctor.findings import Finding
 from pipelines.doctor.misfits import PairError, misfit_kind
 from pipelines.doctor.pair_findings import pair_findings
 from pipelines.errors import MissingFileError, OutOfReachError, PhotoError, UnclearMaskError
+from pipelines.first_equals import first_equals
 from pipelines.images import Pixels, decode_photo
 from pipelines.landmarks import LandmarkFile, read_landmarks
 from pipelines.sources import Sample
 from pipelines.sources.mask_origin import MaskFile
 from pipelines.split_groups import leaders, tell_of_lopsided_splits
+from pipelines.store import SPLITS
 from pipelines.whole_files import read_bytes
 
 Status = Literal["stored", "duplicate", "missing", "failed"]
 Shares = tuple[float, float, float]
 
-_STRICTNESS = {None: 0, "train": 1, "val": 2, "test": 3}
-"""Of listed splits: of equal photos the one that is listed most strictly decides."""
+_STRICTNESS = ("", "train", "val", "test")
+"""Listed splits, the strictest last: of equal photos the one that is listed so decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +40,7 @@ class ReportRow:
     Attributes:
         reason: Why it is missing or failed, which sample it duplicates, or why it is stored
             without its landmarks.
+        split: Where the source lists it, if it does, until `settle` has chosen one.
         mask: Where its mask comes from.
         convention: How the mask writes "person", see `sources.Mask`.
         mask_sha256: Of what the mask is made of, so that a changed mask is noticed.
@@ -118,14 +124,15 @@ def load_pair(sample: Sample) -> Pair:
     )
 
 
-def examine(frame_size: int, numbered: list[tuple[int, Sample]]) -> list[tuple[int, ReportRow]]:
+def examine(frame_size: int, batch: tuple[int, Sequence[Sample]]) -> tuple[int, list[ReportRow]]:
     """Check some samples; a good one gets the status `stored`, as duplicates are not yet known.
 
     Args:
         frame_size: Side of the stored frames in pixels.
-        numbered: Samples with their positions, which come back with the rows.
+        batch: Position of the first sample, which comes back with the rows, and all samples.
     """
-    return [(position, examine_pair(sample, frame_size)[0]) for position, sample in numbered]
+    start, samples = batch
+    return start, [examine_pair(sample, frame_size)[0] for sample in samples]
 
 
 def examine_pair(sample: Sample, frame_size: int) -> tuple[ReportRow, Pair | None]:
@@ -158,8 +165,8 @@ def examine_pair(sample: Sample, frame_size: int) -> tuple[ReportRow, Pair | Non
 
 
 def settle(
-    samples: list[Sample], examined: list[ReportRow], shares: Shares, firsts: Sequence[int]
-) -> list[ReportRow]:
+    examined: Sequence[ReportRow], shares: Shares, firsts: NDArray[np.intp]
+) -> Iterator[ReportRow]:
     """Mark duplicates and choose splits.
 
     Equal photos share a split, whatever they are called and however they are cropped, and so do
@@ -168,40 +175,35 @@ def settle(
     lists photos for validation too.
 
     Args:
-        samples: All of the source.
-        examined: What `examine` found, in the same order.
+        examined: What `examine` found of all samples of the source.
         shares: Of train, val and test.
         firsts: For each the position of the first photo that it is a near duplicate of.
     """
-    has_own_val = any(sample.split == "val" for sample in samples)
+    count = len(examined)
+    hashes = np.fromiter((row.sha256 for row in examined), "S64", count)
+    leader_of = leaders(hashes, firsts)
+    strictness = np.fromiter((_STRICTNESS.index(row.split) for row in examined), np.int8, count)
+    has_own_val = _STRICTNESS.index("val") in strictness
     final = {"val", "test", "train"} if has_own_val else {"test"}
-    leader_of = leaders([row.sha256 for row in examined], firsts)
-    listed: dict[str, str | None] = {}
-    for sample, row in zip(samples, examined, strict=True):
-        leader = leader_of[row.sha256]
-        known = listed.setdefault(leader, sample.split)
-        if _STRICTNESS[sample.split] > _STRICTNESS[known]:
-            listed[leader] = sample.split
-    originals: dict[tuple[object, ...], ReportRow] = {}
-    rows = []
-    for row in examined:
+    listed = np.zeros_like(strictness)
+    np.maximum.at(listed, leader_of, strictness)
+    originals = first_equals((row.status == "stored", row.sha256, row.crop) for row in examined)
+    splits = np.full(count, -1, np.int8)
+    for place, row in enumerate(examined):
         if row.status != "stored":
-            rows.append(row)
+            yield row
             continue
-        leader = leader_of[row.sha256]
-        split = listed[leader]
+        leader = leader_of[place]
+        split = _STRICTNESS[listed[leader]]
         if split not in final:
-            split = split_of(leader, shares, split)
-        settled = replace(row, split=split)
-        original = originals.setdefault((row.sha256, row.crop), row)
-        if original is not row:
-            settled = replace(settled, status="duplicate", reason=f"same photo as {original.name}")
-        rows.append(settled)
-    stored = [row for row in rows if row.status == "stored"]
-    tell_of_lopsided_splits(
-        [(row.name, leader_of[row.sha256], row.split) for row in stored], shares
-    )
-    return rows
+            split = split_of(hashes[leader].decode(), shares, split)
+        if originals[place] == place:
+            splits[place] = SPLITS.index(split)
+            yield replace(row, split=split)
+        else:
+            reason = f"same photo as {examined[originals[place]].name}"
+            yield replace(row, split=split, status="duplicate", reason=reason)
+    tell_of_lopsided_splits(leader_of, splits, shares, lambda place: examined[place].name)
 
 
 def split_of(sha256: str, shares: Shares, listed: str | None) -> str:

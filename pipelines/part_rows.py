@@ -15,22 +15,33 @@ ROWS_FILE = "rows.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FrameFacts:
+    """What goes with a frame.
+
+    Attributes:
+        kernel_size: K of Eq. 1.
+        valid: y, x, height and width of the photo inside the frame.
+        face_alignment: Rows of the map to the frame of the reference face; None if not known.
+    """
+
+    kernel_size: int
+    valid: tuple[int, int, int, int]
+    face_alignment: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Framed:
     """Where the frame of a sample is until there is a store, and what goes with it.
 
     Attributes:
         part: Folder of the frames of the part, relative to that of all parts.
         index: Position in it.
-        kernel_size: K of Eq. 1.
-        valid: y, x, height and width of the photo inside the frame.
-        face_alignment: Rows of the map to the frame of the reference face; None if not known.
+        facts: About the frame.
     """
 
     part: str
     index: int
-    kernel_size: int
-    valid: tuple[int, int, int, int]
-    face_alignment: tuple[float, ...] | None
+    facts: FrameFacts
 
 
 def write_rows(part: Location, rows: list[ReportRow], framed: list[Framed | None]) -> None:
@@ -75,14 +86,13 @@ def _row(line: dict[str, Any]) -> ReportRow:
 
 
 def _framed(line: dict[str, Any]) -> Framed:
-    alignment = line["face_alignment"]
-    return Framed(
-        **{
-            **line,
-            "valid": tuple(line["valid"]),
-            "face_alignment": None if alignment is None else tuple(alignment),
-        }
-    )
+    facts = line["facts"]
+    alignment = facts["face_alignment"]
+    known = {
+        "valid": tuple(facts["valid"]),
+        "face_alignment": None if alignment is None else tuple(alignment),
+    }
+    return Framed(**{**line, "facts": FrameFacts(**{**facts, **known})})
 
 
 def forget_parts(folder: Location) -> None:

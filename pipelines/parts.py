@@ -6,7 +6,7 @@ every file.
 """
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -22,7 +22,7 @@ from pipelines.examine import Pair, ReportRow, examine_pair
 from pipelines.frames import fit_frame, frame_map
 from pipelines.images import Pixels
 from pipelines.landmarks import Landmarks, ReferenceFace
-from pipelines.part_rows import Framed, read_rows, write_rows
+from pipelines.part_rows import Framed, FrameFacts, read_rows, write_rows
 from pipelines.prepare_options import PrepareOptions
 from pipelines.schema import FRAME_ARRAYS
 from pipelines.sources import Sample
@@ -56,17 +56,13 @@ class Frame:
         image: RGB, (S, S, 3) uint8.
         mask: (S, S) uint8, 0-255.
         boundary: (S, S) uint8 in {0, 1}.
-        kernel_size: K of Eq. 1.
-        valid: y, x, height and width of the photo inside the frame.
-        face_alignment: Rows of the map to the frame of the reference face; None if not known.
+        facts: About it.
     """
 
     image: Pixels
     mask: Pixels
     boundary: Pixels
-    kernel_size: int
-    valid: tuple[int, int, int, int]
-    face_alignment: tuple[float, ...] | None
+    facts: FrameFacts
 
 
 class Part(NamedTuple):
@@ -158,26 +154,21 @@ def frame_of(
         canonical_width=options.canonical_width * options.size / CANONICAL_SIZE,
         canny=options.canny,
     )
-    return Frame(
-        image=image,
-        mask=mask,
-        boundary=boundary,
-        kernel_size=kernel_size,
-        valid=valid,
-        face_alignment=_face_alignment(pair, sample, options, reference),
-    )
+    face_alignment = _face_alignment(pair, sample, options, reference)
+    facts = FrameFacts(kernel_size=kernel_size, valid=valid, face_alignment=face_alignment)
+    return Frame(image=image, mask=mask, boundary=boundary, facts=facts)
 
 
-def shard_pieces(folder: Location, framed: Sequence[Framed]) -> Iterator[tuple[int, list[Piece]]]:
+def shard_pieces(folder: Location, framed: Iterable[Framed]) -> Iterator[tuple[int, list[Piece]]]:
     """Yield the number of every shard, and the pieces of parts that it is made of.
 
     Args:
         folder: Of all parts.
         framed: Of the samples of the store, in their order.
     """
-    for number, start in enumerate(range(0, len(framed), SAMPLES_PER_SHARD)):
-        placed = enumerate(framed[start : start + SAMPLES_PER_SHARD])
-        # Neighbours of one part differ from their place in the shard by the same number.
+    shards = groupby(enumerate(framed), key=lambda each: each[0] // SAMPLES_PER_SHARD)
+    for number, placed in shards:
+        # Neighbours of one part differ from their place in the store by the same number.
         runs = groupby(placed, key=lambda each: (each[1].part, each[1].index - each[0]))
         pieces = []
         for (part, offset), run in runs:
@@ -200,13 +191,7 @@ class _Frames:
         for name, array in self._arrays.items():
             array[self.count] = getattr(frame, name)
         self.count += 1
-        return Framed(
-            part=part,
-            index=self.count - 1,
-            kernel_size=frame.kernel_size,
-            valid=frame.valid,
-            face_alignment=frame.face_alignment,
-        )
+        return Framed(part=part, index=self.count - 1, facts=frame.facts)
 
     def arrays(self) -> dict[str, Pixels]:
         return {name: array[: self.count] for name, array in self._arrays.items()}

@@ -4,29 +4,30 @@ Every pair is read once, checked, and written aside, in parts. Then the number o
 duplicates and the splits are known, and the store is put together out of the parts.
 """
 
-import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from time import perf_counter
 
-from pipelines.doctor.dataset_findings import diagnose, near_duplicates
-from pipelines.doctor.findings import KINDS, count_by_kind
+from pipelines.doctor.dataset_findings import diagnose, equal_photos, near_duplicates
+from pipelines.doctor.findings import KINDS
 from pipelines.errors import BanetError, ConfigError, MissingFileError, PhotoError, StoreError
 from pipelines.examine import ReportRow, settle
 from pipelines.landmarks import ReferenceFace
 from pipelines.locks import exclusive
+from pipelines.on_disk import OnDisk
 from pipelines.parallel import REMOTE_WORKERS_PER_CORE, available_cores, open_pool
 from pipelines.prepare_options import PrepareOptions, PrepareSummary
 from pipelines.prepare_work import PrepareWork
 from pipelines.preview import open_preview, write_preview
 from pipelines.progress import Progress, SilentProgress
 from pipelines.schema import REFERENCE_ATTRIBUTE
+from pipelines.source_fingerprint import fingerprint_of
 from pipelines.sources import Sample, discover_samples, reference_face
-from pipelines.sources.crops import add_crops
+from pipelines.sources.crops import cropped_samples
 from pipelines.sources.files import kind_of, root_of
 from pipelines.storage import Location, RemotePath, is_remote, locate
 from pipelines.store import SPLITS, is_store, open_store
@@ -64,7 +65,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
     source_format, samples = discover_samples(source, options.format, options.classes)
     reference = reference_face(source, source_format)
     if options.crops is not None:
-        samples = add_crops(samples, options.crops)
+        samples.put(len(samples), cropped_samples(samples, options.crops))
     logger.info("%s: %d samples listed, layout %s", source, len(samples), source_format)
     with (
         nullcontext(_do_nothing) if options.check else _exclusive(dataset) as check_held,
@@ -82,21 +83,22 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
             work.sweep()
         is_there = is_store(dataset) and not options.force
         writes = not options.check and not is_there
-        examined, framed = work.make_parts(samples) if writes else (work.examine(samples), [])
+        examined, framed = work.make_parts(samples) if writes else (work.examine(samples), None)
         rows = _judged(samples, examined, options)
-        del examined  # of which there may be a million
         summary = _summarise(rows, source_format, reference, started)
-        _tell_of_landmarks(rows, reference)
+        _tell_of_findings(summary)
+        _tell_of_landmarks(summary, reference)
         if options.preview is not None:
-            write_preview(list(zip(samples, rows, strict=True)), options, progress)
+            write_preview(samples, rows, options, progress)
         if options.check:
             return summary
         _refuse_failures(summary, options)
-        if writes:
+        if framed is not None:
             _refuse_foreign_folder(dataset)  # that came there meanwhile
             licence = _licence_text(source, samples, rows)
-            fingerprint = _fingerprint(options, rows, reference)
-            work.write_store(rows, framed, _attributes(options, summary, fingerprint, licence))
+            fingerprint = fingerprint_of(options, rows, reference)
+            attributes = _attributes(options, summary, fingerprint, licence)
+            work.write_store(rows, framed, summary.stored, attributes)
         elif not _require_current(dataset, options, rows, reference):
             summary = replace(summary, faces=0)
         check_held()
@@ -162,44 +164,57 @@ def _refuse_foreign_folder(dataset: Location) -> None:
 
 
 def _judged(
-    samples: list[Sample], examined: list[ReportRow], options: PrepareOptions
-) -> list[ReportRow]:
+    samples: Sequence[Sample], examined: Sequence[ReportRow], options: PrepareOptions
+) -> OnDisk[ReportRow]:
     """Choose splits, and let the doctor say what is wrong with each pair, and with all of them."""
-    alike = near_duplicates(examined)
-    rows = settle(samples, examined, options.split, alike.firsts)
-    rows = diagnose(rows, [sample.split for sample in samples], alike.twins)
-    for row in rows:
-        for finding in row.findings:
-            logger.debug("%s: %s: %s", row.name, finding.kind, finding.message)
-    counts = count_by_kind(finding for row in rows for finding in row.findings)
-    grave = [f"{count} {kind}" for kind, count in counts.items() if KINDS[kind].severity != "note"]
+    photos = equal_photos(examined)
+    alike = near_duplicates(examined, photos)
+    rows = OnDisk(settle(examined, options.split, alike.firsts))
+    return OnDisk(diagnose(rows, samples, photos, alike.twins))
+
+
+def _tell_of_findings(summary: PrepareSummary) -> None:
+    if logger.isEnabledFor(logging.DEBUG):
+        for name, finding in summary.found:
+            logger.debug("%s: %s: %s", name, finding.kind, finding.message)
+    counts = summary.findings.items()
+    grave = [f"{count} {kind}" for kind, count in counts if KINDS[kind].severity != "note"]
     if grave:
         logger.warning("the doctor found: %s", ", ".join(grave))
-    return rows
 
 
-def _tell_of_landmarks(rows: list[ReportRow], reference: ReferenceFace | None) -> None:
+def _tell_of_landmarks(summary: PrepareSummary, reference: ReferenceFace | None) -> None:
     if reference is None:
         return
-    stored = [row for row in rows if row.status == "stored"]
-    found = sum(bool(row.faces) for row in stored)
-    level = logging.INFO if found or not stored else logging.WARNING
-    logger.log(level, "%d of %d have landmarks", found, len(stored))
-    damaged = [row.reason for row in stored if row.reason]
+    level = logging.INFO if summary.faces or not summary.stored else logging.WARNING
+    logger.log(level, "%d of %d have landmarks", summary.faces, summary.stored)
+    damaged = Counter(bool(row.reason) for row in _stored(summary.rows))[True]
     if damaged:
-        logger.warning("%d of %d are %s", len(damaged), len(stored), damaged[0])
+        reason = next(row.reason for row in _stored(summary.rows) if row.reason)
+        logger.warning("%d of %d are %s", damaged, summary.stored, reason)
 
 
 def _seconds_since(started: float) -> float:
     return round(perf_counter() - started, 3)
 
 
+def _stored(rows: Iterable[ReportRow]) -> Iterator[ReportRow]:
+    return (row for row in rows if row.status == "stored")
+
+
 def _summarise(
-    rows: list[ReportRow], source_format: str, reference: ReferenceFace | None, started: float
+    rows: Sequence[ReportRow], source_format: str, reference: ReferenceFace | None, started: float
 ) -> PrepareSummary:
-    statuses = Counter(row.status for row in rows)
-    stored = [row for row in rows if row.status == "stored"]
-    splits = Counter(row.split for row in stored)
+    statuses: Counter[str] = Counter()
+    splits: Counter[str] = Counter()
+    findings: Counter[str] = Counter()
+    faces = 0
+    for row in rows:
+        statuses[row.status] += 1
+        findings.update(finding.kind for finding in row.findings)
+        if row.status == "stored":
+            splits[row.split] += 1
+            faces += bool(row.faces)
     return PrepareSummary(
         discovered=len(rows),
         stored=statuses["stored"],
@@ -207,12 +222,11 @@ def _summarise(
         missing=statuses["missing"],
         failed=statuses["failed"],
         splits={name: splits[name] for name in SPLITS},
-        faces=0 if reference is None else sum(bool(row.faces) for row in stored),
+        faces=0 if reference is None else faces,
         seconds=_seconds_since(started),
         format=source_format,
-        findings=count_by_kind(finding for row in rows for finding in row.findings),
-        problems=tuple(row for row in rows if row.status != "stored"),
-        found=tuple((row.name, finding) for row in rows for finding in row.findings),
+        findings={kind: findings[kind] for kind in KINDS if kind in findings},
+        rows=rows,
     )
 
 
@@ -231,24 +245,10 @@ def _refuse_failures(summary: PrepareSummary, options: PrepareOptions) -> None:
         )
 
 
-def _fingerprint(
-    options: PrepareOptions, rows: list[ReportRow], reference: ReferenceFace | None
-) -> str:
-    """Hash all that determines the content of a store."""
-    stored = [row for row in rows if row.status == "stored"]
-    facts: list[object] = [
-        options.stored_parameters(),
-        [(row.name, row.sha256, row.mask_sha256, row.crop, row.split) for row in stored],
-    ]
-    if reference is not None:  # else as it was before there were landmarks
-        facts.append([reference.sha256, [row.landmarks_sha256 for row in stored]])
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
 def _require_current(
     dataset: Location,
     options: PrepareOptions,
-    rows: list[ReportRow],
+    rows: Sequence[ReportRow],
     reference: ReferenceFace | None,
 ) -> bool:
     """Make sure that the store that is there is the one that would be made.
@@ -262,10 +262,10 @@ def _require_current(
     """
     attributes = open_store(dataset).attributes
     found = attributes.get("fingerprint")
-    if found == _fingerprint(options, rows, reference):
+    if found == fingerprint_of(options, rows, reference):
         logger.info("%s: up to date", dataset)
         return reference is not None
-    if REFERENCE_ATTRIBUTE not in attributes and found == _fingerprint(options, rows, None):
+    if REFERENCE_ATTRIBUTE not in attributes and found == fingerprint_of(options, rows, None):
         logger.info("%s: has no faces; --force adds them", dataset)
         return False
     raise StoreError(
@@ -287,16 +287,15 @@ def _attributes(
     }
 
 
-def _licence_text(source: Location, samples: list[Sample], rows: list[ReportRow]) -> str:
+def _licence_text(source: Location, samples: Iterable[Sample], rows: Iterable[ReportRow]) -> str:
     """Return the licence that lies in the source folder, and those that its samples state."""
     folder = root_of(source) if kind_of(source) == "file" else source
-    stated = [
-        sample.licence
-        for sample, row in zip(samples, rows, strict=True)
-        if row.status == "stored" and sample.licence
-    ]
+    found: dict[str, None] = {}
     for name in LICENCE_FILES:
         with suppress(MissingFileError, PhotoError):
-            stated.insert(0, read_bytes(folder / name).decode(errors="replace"))
+            found[read_bytes(folder / name).decode(errors="replace")] = None
             break
-    return "\n\n".join(dict.fromkeys(stated))
+    for sample, row in zip(samples, rows, strict=True):
+        if row.status == "stored" and sample.licence:
+            found[sample.licence] = None
+    return "\n\n".join(found)

@@ -1,5 +1,6 @@
 """The options and the summary of `banet prepare`."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from math import inf, isclose
 from pathlib import Path
@@ -103,8 +104,7 @@ class PrepareSummary:
     Attributes:
         faces: How many of the stored samples have landmarks in the dataset.
         findings: Of the doctor, by kind.
-        problems: The samples that are not stored.
-        found: Every finding, with the name of its sample.
+        rows: What became of each sample.
     """
 
     discovered: int
@@ -117,8 +117,17 @@ class PrepareSummary:
     seconds: float
     format: str
     findings: dict[str, int]
-    problems: tuple[ReportRow, ...]
-    found: tuple[tuple[str, Finding], ...]
+    rows: Sequence[ReportRow]
+
+    @property
+    def problems(self) -> Iterator[ReportRow]:
+        """The samples that are not stored."""
+        return (row for row in self.rows if row.status != "stored")
+
+    @property
+    def found(self) -> Iterator[tuple[str, Finding]]:
+        """Every finding, with the name of its sample."""
+        return ((row.name, finding) for row in self.rows for finding in row.findings)
 
     @property
     def exit_code(self) -> int:
@@ -127,12 +136,18 @@ class PrepareSummary:
 
     def as_json(self) -> dict[str, object]:
         """Return the JSON summary of the command."""
-        plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        problems = [
-            {"name": row.name, "status": row.status, "reason": row.reason} for row in self.problems
-        ]
         found = [
             {"name": name, "severity": finding.severity, **asdict(finding)}
             for name, finding in self.found
         ]
-        return {**plain, "problems": problems, "found": found}
+        return {**self.accounting(), "found": found}
+
+    def accounting(self) -> dict[str, object]:
+        """Return the summary without the findings one by one, which may be as many as samples."""
+        plain = {
+            each.name: getattr(self, each.name) for each in fields(self) if each.name != "rows"
+        }
+        problems = [
+            {"name": row.name, "status": row.status, "reason": row.reason} for row in self.problems
+        ]
+        return {**plain, "problems": problems}

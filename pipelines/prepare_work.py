@@ -12,9 +12,10 @@ import numpy as np
 from pipelines.examine import ReportRow, examine
 from pipelines.file_trees import remove_tree
 from pipelines.landmarks import ReferenceFace
+from pipelines.on_disk import OnDisk
 from pipelines.parallel import Pool, take_in_flight
 from pipelines.part_rows import Framed, forget_parts
-from pipelines.parts import Part, make_part, part_tasks, settings_key, shard_pieces
+from pipelines.parts import make_part, part_tasks, settings_key, shard_pieces
 from pipelines.prepare_options import PrepareOptions
 from pipelines.progress import Progress
 from pipelines.sources import Sample
@@ -72,22 +73,23 @@ class PrepareWork:
         with failures(self.dataset):
             sweep(self.dataset, keep=self._parts.name)
 
-    def examine(self, samples: Sequence[Sample]) -> list[ReportRow]:
+    def examine(self, samples: Sequence[Sample]) -> OnDisk[ReportRow]:
         """Check all pairs, and write nothing."""
-        numbered = list(enumerate(samples))
         batches = (
-            numbered[start : start + PAIRS_PER_TASK]
+            (start, samples[start : start + PAIRS_PER_TASK])
             for start in range(0, len(samples), PAIRS_PER_TASK)
         )
-        rows: dict[int, ReportRow] = {}
+        rows: OnDisk[ReportRow] = OnDisk()
         self.progress.start("checking", len(samples))
-        for batch in self._done(partial(examine, self.options.size), batches):
-            rows.update(batch)
-            self.progress.advance(len(batch))
+        for start, found in self._done(partial(examine, self.options.size), batches):
+            rows.put(start, found)
+            self.progress.advance(len(found))
         self.progress.finish()
-        return [rows[position] for position in range(len(samples))]
+        return rows
 
-    def make_parts(self, samples: Sequence[Sample]) -> tuple[list[ReportRow], list[Framed | None]]:
+    def make_parts(
+        self, samples: Sequence[Sample]
+    ) -> tuple[OnDisk[ReportRow], OnDisk[Framed | None]]:
         """Check all pairs, and write the frames of those that can be stored beside the store.
 
         Returns:
@@ -95,25 +97,25 @@ class PrepareWork:
         """
         landmarks = None if self.reference is None else self.reference.landmarks
         work = partial(make_part, self._parts, self.options, landmarks)
-        parts: list[Part] = []
+        rows: OnDisk[ReportRow] = OnDisk()
+        framed: OnDisk[Framed | None] = OnDisk()
+        known = 0
         self.progress.start("checking", len(samples))
         for part in self._done(work, part_tasks(samples)):
-            parts.append(part)
+            rows.put(part.start, part.rows)
+            framed.put(part.start, part.framed)
+            known += len(part.rows) if part.is_known else 0
             self.progress.advance(len(part.rows))
         self.progress.finish()
-        known = sum(len(part.rows) for part in parts if part.is_known)
         if known:
             logger.info("%d of %d pairs were done by an earlier run", known, len(samples))
-        parts.sort(key=lambda part: part.start)
-        return (
-            [row for part in parts for row in part.rows],
-            [framed for part in parts for framed in part.framed],
-        )
+        return rows, framed
 
     def write_store(
         self,
         rows: Sequence[ReportRow],
         framed: Sequence[Framed | None],
+        count: int,
         attributes: Mapping[str, Any],
     ) -> None:
         """Put the store together out of what `make_parts` wrote.
@@ -121,24 +123,26 @@ class PrepareWork:
         Args:
             rows: With duplicates and splits settled.
             framed: What `make_parts` returned.
+            count: How many are stored.
             attributes: Of the store.
         """
-        stored = [
-            (row, each)
-            for row, each in zip(rows, framed, strict=True)
-            if row.status == "stored" and each is not None
-        ]
-        self.progress.start("writing", len(stored))
+
+        def stored() -> Iterator[tuple[ReportRow, Framed]]:
+            for row, each in zip(rows, framed, strict=True):
+                if row.status == "stored" and each is not None:
+                    yield row, each
+
+        self.progress.start("writing", count)
         self.check_held()
         with create_store(
             self.dataset,
-            count=len(stored),
+            count=count,
             size=self.options.size,
             attributes=attributes,
             columns=_columns(stored),
             reference=None if self.reference is None else self.reference.frame,
         ) as folder:
-            shards = shard_pieces(self._parts, [each for _, each in stored])
+            shards = shard_pieces(self._parts, (each for _, each in stored()))
             for written in self._done(partial(_write_shard, folder), shards):
                 self.progress.advance(written)
             self.check_held()
@@ -188,14 +192,15 @@ def _write_shard(folder: Location, shard: tuple[int, list[Piece]]) -> int:
     return sum(piece.stop - piece.start for piece in pieces)
 
 
-def _columns(stored: Sequence[tuple[ReportRow, Framed]]) -> dict[str, list[Any]]:
+def _columns(stored: Callable[[], Iterator[tuple[ReportRow, Framed]]]) -> dict[str, Iterator[Any]]:
     """Return the numbers of samples by the names of their arrays."""
-    alignments = [framed.face_alignment or NOT_KNOWN for _, framed in stored]
     return {
-        "kernel_size": [framed.kernel_size for _, framed in stored],
-        "valid": [framed.valid for _, framed in stored],
-        "split": [SPLITS.index(row.split) for row, _ in stored],
-        "name": [row.name for row, _ in stored],
-        "sha256": [row.sha256 for row, _ in stored],
-        "face_alignment": [np.reshape(alignment, (2, 3)) for alignment in alignments],
+        "kernel_size": (framed.facts.kernel_size for _, framed in stored()),
+        "valid": (framed.facts.valid for _, framed in stored()),
+        "split": (SPLITS.index(row.split) for row, _ in stored()),
+        "name": (row.name for row, _ in stored()),
+        "sha256": (row.sha256 for row, _ in stored()),
+        "face_alignment": (
+            np.reshape(framed.facts.face_alignment or NOT_KNOWN, (2, 3)) for _, framed in stored()
+        ),
     }

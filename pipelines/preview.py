@@ -3,7 +3,8 @@
 Photo, mask over the photo and boundary target stand side by side.
 """
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from random import Random
 
@@ -37,8 +38,6 @@ STAIN_SHARE = 0.4
 NOTHING = np.full((200, 150, 3), 225, np.uint8)
 """Shown instead of a file that cannot be read."""
 
-Listed = tuple[Sample, ReportRow]
-
 
 def open_preview(options: PrepareOptions) -> None:
     """Create the folder of the sheets before anything is read.
@@ -62,7 +61,12 @@ def open_preview(options: PrepareOptions) -> None:
         raise _failure(folder, error) from error
 
 
-def write_preview(listed: Sequence[Listed], options: PrepareOptions, progress: Progress) -> None:
+def write_preview(
+    samples: Sequence[Sample],
+    rows: Sequence[ReportRow],
+    options: PrepareOptions,
+    progress: Progress,
+) -> None:
     """Write `samples.jpg`, and `KIND.jpg` for every kind of finding, into the preview folder.
 
     Sheets of kinds that are not found any more are removed.
@@ -72,26 +76,26 @@ def write_preview(listed: Sequence[Listed], options: PrepareOptions, progress: P
     """
     folder = options.preview
     assert folder is not None
-    by_name = {sample.name: sample for sample, _ in listed}
+    stored = np.flatnonzero([row.status == "stored" for row in rows])
+    counts, found = _counted_findings(rows)
+    others = {finding.other for each in found.values() for _, finding in each}
+    by_name = {sample.name: sample for sample in samples if sample.name in others}
     progress.start("contact sheets", 1 + len(KINDS))
     try:
-        stored = [each for each in listed if each[1].status == "stored"]
-        if stored:
-            chosen = Random(SEED).sample(stored, min(SAMPLED, len(stored)))  # noqa: S311
-            entries = [_stored_entry(sample, row, options) for sample, row in chosen]
+        if len(stored):
+            chosen = Random(SEED).sample(range(len(stored)), min(SAMPLED, len(stored)))  # noqa: S311
+            entries = [
+                _stored_entry(samples[place], rows[place], options) for place in stored[chosen]
+            ]
             _write(folder / "samples.jpg", entries, f"{len(entries)} of {len(stored)} samples")
         progress.advance()
         for kind in KINDS:
-            found = [
-                (sample, finding)
-                for sample, row in listed
-                for finding in row.findings
-                if finding.kind == kind
-            ]
             path = folder / f"{kind}.jpg"
-            if found:
-                shown = [_found_entry(*each, by_name) for each in found[:SHOWN_PER_KIND]]
-                title = f"{kind}, {len(shown)} of {len(found)}: {KINDS[kind].meaning}"
+            if kind in found:
+                shown = [
+                    _found_entry(samples[place], finding, by_name) for place, finding in found[kind]
+                ]
+                title = f"{kind}, {len(shown)} of {counts[kind]}: {KINDS[kind].meaning}"
                 _write(path, shown, title)
             else:
                 path.unlink(missing_ok=True)
@@ -112,6 +116,20 @@ def stained(photo: Pixels, mask: Pixels) -> Pixels:
     return shown
 
 
+def _counted_findings(
+    rows: Iterable[ReportRow],
+) -> tuple[Counter[str], dict[str, list[tuple[int, Finding]]]]:
+    """Return by kind how many findings there are, and those to show with their positions."""
+    counts: Counter[str] = Counter()
+    shown: defaultdict[str, list[tuple[int, Finding]]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        for finding in row.findings:
+            counts[finding.kind] += 1
+            if counts[finding.kind] <= SHOWN_PER_KIND:
+                shown[finding.kind].append((place, finding))
+    return counts, shown
+
+
 def _stored_entry(sample: Sample, row: ReportRow, options: PrepareOptions) -> Entry:
     try:
         pair = load_pair(sample)
@@ -120,7 +138,7 @@ def _stored_entry(sample: Sample, row: ReportRow, options: PrepareOptions) -> En
             f"changed while the dataset was being made: {error}; run the same command again"
         ) from error
     stored = frame_of(pair, sample, options, None)
-    y, x, height, width = stored.valid
+    y, x, height, width = stored.facts.valid
     inside = slice(y, y + height), slice(x, x + width)
     image, mask, boundary = (
         thumbnail(each[inside]) for each in (stored.image, stored.mask, stored.boundary * 255)

@@ -1,10 +1,10 @@
 """Groups of photos that share a split, and what is odd about the splits that come of them."""
 
 import logging
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -22,53 +22,58 @@ MANY = 50
 """Stored samples from which on chance alone leaves hardly any split empty."""
 
 
-def leaders(hashes: Sequence[str], firsts: Sequence[int]) -> dict[str, str]:
-    """Return by its hash, for each photo, the one that decides for its group.
+def leaders(hashes: NDArray[np.bytes_], firsts: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return for each photo the position of the one that decides for its group.
 
-    That is the smallest hash of the group, so that it does not matter in which order they come.
+    That is one of the smallest hash of the group, so that it does not matter in which order they
+    come.
 
     Args:
         hashes: Of all samples; equal photos, as crops are, belong to one group.
         firsts: For each the position of another sample of its group, or its own.
     """
-    known = sorted(set(hashes))
-    number = {each: position for position, each in enumerate(known)}
-    here = np.array([number[each] for each in hashes], int)
+    known, places, numbers = np.unique(hashes, return_index=True, return_inverse=True)
     links = coo_array(
-        (np.ones(len(here), bool), (here, here[np.asarray(firsts, int)])),
-        shape=(len(known), len(known)),
+        (np.ones(len(numbers), bool), (numbers, numbers[firsts])), shape=(len(known), len(known))
     )
     _, groups = connected_components(links, directed=False)
     _, smallest = np.unique(groups, return_index=True)
-    return {each: known[smallest[group]] for each, group in zip(known, groups, strict=True)}
+    leader_of: NDArray[np.intp] = places[smallest[groups]][numbers]
+    return leader_of
 
 
 def tell_of_lopsided_splits(
-    stored: Sequence[tuple[str, str, str]], shares: tuple[float, float, float]
+    leader_of: NDArray[np.intp],
+    splits: NDArray[np.int8],
+    shares: tuple[float, float, float],
+    name_of: Callable[[int], str],
 ) -> None:
     """Warn of a group that holds much of a dataset, and of splits that come out empty.
 
     Args:
-        stored: Name, leader and split of each stored sample.
+        leader_of: What `leaders` returned.
+        splits: Of each sample the position in `SPLITS`; negative if it is not stored.
         shares: Of train, val and test.
+        name_of: Returns the name of a sample.
     """
-    groups = Counter(leader for _, leader, _ in stored)
-    for leader, size in groups.most_common():
-        if size <= max(GIANT_FROM, GIANT * len(stored)):
+    stored = np.flatnonzero(splits >= 0)
+    _, firsts, sizes = np.unique(leader_of[stored], return_index=True, return_counts=True)
+    for group in np.lexsort((firsts, -sizes)):
+        if sizes[group] <= max(GIANT_FROM, GIANT * len(stored)):
             break
-        name, _, split = next(each for each in stored if each[1] == leader)
+        first = int(stored[firsts[group]])
         logger.warning(
             "%d of %d samples are linked as near duplicates, %s among them, and all are in %s; "
             "see near-duplicate in the report: if photos differ that it names, crop what they "
             "share, such as a backdrop, or leave some of them out",
-            size,
+            sizes[group],
             len(stored),
-            name,
-            split,
+            name_of(first),
+            SPLITS[splits[first]],
         )
-    splits = Counter(split for _, _, split in stored)
-    for split, share in zip(SPLITS, shares, strict=True):
-        if share > 0 and not splits[split] and len(stored) >= MANY:
+    counts = np.bincount(splits[stored], minlength=len(SPLITS))
+    for split, share, count in zip(SPLITS, shares, counts, strict=True):
+        if share > 0 and not count and len(stored) >= MANY:
             logger.warning(
                 "none of %d samples is in %s, for which --split has %.0f %%: the lists of the "
                 "dataset, or groups of near duplicates, leave nothing for it; list photos for it, "

@@ -7,8 +7,9 @@ make equal files, byte for byte.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -103,7 +104,7 @@ def create_store(
     count: int,
     size: int,
     attributes: Mapping[str, Any],
-    columns: Mapping[str, Sequence[Any]],
+    columns: Mapping[str, Iterable[Any]],
     reference: ReferenceFrame | None = None,
 ) -> Iterator[Location]:
     """Create a store. It is at `path` once the block, which writes its shards, ends well.
@@ -143,7 +144,7 @@ def create_store(
             for name in FRAME_ARRAYS:
                 _create_frames(folder, name, count=count, size=size)
             for name, spec in specs.items():
-                _create_column(folder, name, spec, columns[name])
+                _create_column(folder, name, spec, columns[name], count=count)
         yield folder
         with failures(path):
             _create_group(folder, attributes, reference)
@@ -273,21 +274,26 @@ def _create_frames(folder: Location, name: str, *, count: int, size: int) -> zar
     )
 
 
-def _create_column(folder: Location, name: str, spec: ArraySpec, values: Sequence[Any]) -> None:
+def _create_column(
+    folder: Location, name: str, spec: ArraySpec, values: Iterable[Any], *, count: int
+) -> None:
     with warnings.catch_warnings():
         # Variable-length strings are not yet in the written specification of zarr v3; every
         # implementation reads them all the same.
         warnings.simplefilter("ignore", UnstableSpecificationWarning)
         array = zarr.create_array(
             zarr_store(folder / name, read_only=False),
-            shape=(len(values), *spec.trailing),
+            shape=(count, *spec.trailing),
             dtype=spec.dtype,
             chunks=(VALUES_PER_CHUNK, *spec.trailing),
             compressors=ZstdCodec(level=1),
             dimension_names=("sample", *spec.axes),
         )
     dtype = object if spec.dtype == "string" else spec.dtype
-    array[:] = np.asarray(values, dtype=dtype)
+    values = iter(values)
+    for start in range(0, count, VALUES_PER_CHUNK):
+        chunk = list(islice(values, VALUES_PER_CHUNK))
+        array[start : start + len(chunk)] = np.asarray(chunk, dtype=dtype)
 
 
 def _create_group(

@@ -1,4 +1,7 @@
-"""What only shows when the pairs of a dataset are looked at together."""
+"""What only shows when the pairs of a dataset are looked at together.
+
+Rows come from a disk: what is compared of all of them at once is no more than a few bytes of each.
+"""
 
 import re
 from collections import Counter, defaultdict
@@ -6,9 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipelines.doctor.findings import Finding
 from pipelines.doctor.near_duplicates import NearDuplicates, Twins, find_near_duplicates
 from pipelines.examine import ReportRow
+from pipelines.first_equals import first_equals
+from pipelines.sources import Sample
 
 ODD_SHARE = 0.02
 """A convention of at most this share of the masks, or of a single one, is odd."""
@@ -21,47 +29,68 @@ FEW_MASKS = 10
 
 _ADDITIONS = re.compile(r"[-_. ]*(masks?|mattes?|alpha|seg|label|gt|photo|image|img)[-_. ]*")
 
-Placed = tuple[int, Finding]
+
+def equal_photos(examined: Sequence[ReportRow]) -> NDArray[np.intp]:
+    """Return for each sample the position of the first of the same photo, its own for most."""
+    return first_equals(row.sha256 or place for place, row in enumerate(examined))
 
 
-def near_duplicates(examined: Sequence[ReportRow]) -> NearDuplicates:
+def near_duplicates(
+    examined: Sequence[ReportRow], equal_photos: NDArray[np.intp]
+) -> NearDuplicates:
     """Find photos that look the same; of equal photos and of crops of one, the first counts."""
-    seen: set[str] = set()
-    fingerprints = []
-    for row in examined:
-        is_new = row.traits is not None and row.sha256 not in seen
-        fingerprints.append(row.traits.fingerprint if row.traits and is_new else b"")
-        seen.add(row.sha256)
-    return find_near_duplicates(fingerprints)
+    return find_near_duplicates(
+        row.traits.fingerprint if row.traits and first == place else b""
+        for place, (row, first) in enumerate(zip(examined, equal_photos, strict=True))
+    )
 
 
 def diagnose(
-    rows: Sequence[ReportRow], listed: Sequence[str | None], twins: Sequence[Twins]
-) -> list[ReportRow]:
+    rows: Sequence[ReportRow],
+    samples: Sequence[Sample],
+    equal_photos: NDArray[np.intp],
+    twins: Sequence[Twins],
+) -> Iterator[ReportRow]:
     """Add to the rows of a dataset what only shows when they are looked at together.
 
     Args:
         rows: With statuses and splits settled.
-        listed: The split that the source's own lists give to each.
+        samples: Of which they are.
+        equal_photos: What the function of this name returned. Crops come after their photos.
         twins: What `near_duplicates` found.
     """
-    found: defaultdict[int, list[Finding]] = defaultdict(list)
+    misnamed, odd = _misnamed(rows), _odd_conventions(rows)
+    equal_masks = first_equals(_shape(row) or place for place, row in enumerate(rows))
+    twin_of = {twin.second: twin for twin in twins}
+    alike = {(twin.first, twin.second) for twin in twins}
     for place, row in enumerate(rows):
-        found[place] += row.findings
-    for placed in (
-        _misnamed(rows),
-        _odd_conventions(rows),
-        _shared_masks(rows, twins),
-        _duplicates(rows),
-        _twins(rows, twins),
-        _across_splits(rows, listed, twins),
-    ):
-        for place, finding in placed:
-            found[place].append(finding)
-    return [replace(row, findings=tuple(found[place])) for place, row in enumerate(rows)]
+        found = [*row.findings, *misnamed.get(place, ())]
+        if row.convention in odd and _shape(row) is not None:
+            found.append(Finding("odd-convention", odd[row.convention]))
+        mask, photo, twin = equal_masks[place], equal_photos[place], twin_of.get(place)
+        photos = sorted((equal_photos[mask], photo))
+        if photos[0] != photos[1] and tuple(photos) not in alike:
+            name = rows[mask].name
+            found.append(Finding("shared-mask", f"the mask is that of {name}", name))
+        same = []
+        if photo != place and row.crop is None:
+            found += _duplicate(row, rows[photo])
+            same = [photo]
+        if twin is not None:
+            how = "mirrored, looks like" if twin.mirrored else "looks like"
+            name = rows[twin.first].name
+            message = f"{how} {name} (likeness {twin.alike:.2f} of 1)"
+            found.append(Finding("near-duplicate", message, name))
+            same = [twin.first, *same]
+        here = samples[place].split if same else None
+        for first in same:
+            there = samples[first].split
+            if there != here:
+                found.append(_across_splits(row, rows[first], here, there))
+        yield replace(row, findings=tuple(found))
 
 
-def _misnamed(rows: Sequence[ReportRow]) -> Iterator[Placed]:
+def _misnamed(rows: Sequence[ReportRow]) -> dict[int, list[Finding]]:
     """Match photos without masks with masks without photos, by what is left of their names."""
     lonely: defaultdict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for place, row in enumerate(rows):
@@ -70,18 +99,14 @@ def _misnamed(rows: Sequence[ReportRow]) -> Iterator[Placed]:
                 lonely[_bare(row.mask)][finding.kind].append(place)
             elif finding.kind == "mask-missing":
                 lonely[_bare(row.photo)][finding.kind].append(place)
+    misnamed = {}
     for found in lonely.values():
-        if [len(found["photo-missing"]), len(found["mask-missing"])] == [1, 1]:
-            mask = rows[found["photo-missing"][0]].mask
-            place = found["mask-missing"][0]
-            yield (
-                place,
-                Finding(
-                    "misnamed-pair",
-                    f"{rows[place].photo} may belong to {mask}",
-                    rows[found["photo-missing"][0]].name,
-                ),
-            )
+        match found["mask-missing"], found["photo-missing"]:
+            case [place], [other]:
+                mask = rows[other]
+                message = f"{rows[place].photo} may belong to {mask.mask}"
+                misnamed[place] = [Finding("misnamed-pair", message, mask.name)]
+    return misnamed
 
 
 def _bare(path: str) -> str:
@@ -91,76 +116,42 @@ def _bare(path: str) -> str:
     return "-".join(part.lstrip("0") or "0" for part in parts if part)
 
 
-def _odd_conventions(rows: Sequence[ReportRow]) -> Iterator[Placed]:
-    masks = [  # flat ones are of several conventions at once
-        (place, row.convention)
-        for place, row in enumerate(rows)
-        if row.portrait_share is not None and 0 < row.portrait_share < 1
-    ]
-    counts = Counter(convention for _, convention in masks)
-    if len(masks) < FEW_MASKS:
-        return
+def _odd_conventions(rows: Sequence[ReportRow]) -> dict[str, str]:
+    """Return what to say of masks by their convention, if it is an odd one."""
+    counts = Counter(row.convention for row in rows if _shape(row) is not None)
+    masks = counts.total()
+    if masks < FEW_MASKS:
+        return {}
     usual, count = counts.most_common(1)[0]
-    if count < USUAL_SHARE * len(masks):
-        return
-    for place, convention in masks:
-        if counts[convention] <= max(1, ODD_SHARE * len(masks)):
-            message = f"this mask is {convention}, {count} of {len(masks)} are {usual}"
-            yield place, Finding("odd-convention", message)
+    if count < USUAL_SHARE * masks:
+        return {}
+    return {
+        convention: f"this mask is {convention}, {count} of {masks} are {usual}"
+        for convention, found in counts.items()
+        if found <= max(1, ODD_SHARE * masks)
+    }
 
 
-def _shared_masks(rows: Sequence[ReportRow], twins: Sequence[Twins]) -> Iterator[Placed]:
-    alike = {frozenset((rows[each.first].sha256, rows[each.second].sha256)) for each in twins}
-    firsts: dict[tuple[str, int, int], ReportRow] = {}
-    for place, row in enumerate(rows):
-        if row.traits is None or row.portrait_share in {0.0, 1.0}:
-            continue
-        key = row.traits.mask_digest, row.traits.height, row.traits.width
-        first = firsts.setdefault(key, row)
-        hashes = frozenset((first.sha256, row.sha256))
-        if len(hashes) > 1 and hashes not in alike:
-            yield (
-                place,
-                Finding("shared-mask", f"the mask is that of {first.name}", first.name),
-            )
+def _shape(row: ReportRow) -> tuple[object, ...] | None:
+    """Return what is the same of equal masks; None of flat ones, which are alike by nature."""
+    if row.traits is None or row.portrait_share in {0.0, 1.0}:
+        return None
+    return row.traits.mask_digest, row.traits.height, row.traits.width
 
 
-def _duplicates(rows: Sequence[ReportRow]) -> Iterator[Placed]:
-    firsts: dict[str, ReportRow] = {}
-    for place, row in enumerate(rows):
-        if row.traits is None or row.crop is not None:
-            continue
-        first = firsts.setdefault(row.sha256, row)
-        if first is row or first.traits is None:
-            continue
-        yield place, Finding("duplicate-photo", f"the same photo as {first.name}", first.name)
-        if row.traits.mask_digest != first.traits.mask_digest:
-            shares = f"{row.portrait_share:.1%} person here, {first.portrait_share:.1%} there"
-            message = f"another mask than that of the same photo {first.name}: {shares}"
-            yield place, Finding("conflicting-masks", message, first.name)
-
-
-def _twins(rows: Sequence[ReportRow], twins: Sequence[Twins]) -> Iterator[Placed]:
-    for each in twins:
-        how = "mirrored, looks like" if each.mirrored else "looks like"
-        message = f"{how} {rows[each.first].name} (likeness {each.alike:.2f} of 1)"
-        yield each.second, Finding("near-duplicate", message, rows[each.first].name)
+def _duplicate(row: ReportRow, first: ReportRow) -> Iterator[Finding]:
+    yield Finding("duplicate-photo", f"the same photo as {first.name}", first.name)
+    if row.traits != first.traits:
+        shares = f"{row.portrait_share:.1%} person here, {first.portrait_share:.1%} there"
+        message = f"another mask than that of the same photo {first.name}: {shares}"
+        yield Finding("conflicting-masks", message, first.name)
 
 
 def _across_splits(
-    rows: Sequence[ReportRow], listed: Sequence[str | None], twins: Sequence[Twins]
-) -> Iterator[Placed]:
-    firsts: dict[str, int] = {}
-    links = [(each.first, each.second) for each in twins]
-    for place, row in enumerate(rows):
-        if row.traits is not None and row.crop is None:
-            first = firsts.setdefault(row.sha256, place)
-            if first != place:
-                links.append((first, place))
-    for first, second in links:
-        if listed[first] != listed[second]:
-            message = (
-                f"listed for {listed[second] or 'no split'}, but {rows[first].name}, the same, for "
-                f"{listed[first] or 'no split'}: both are in {rows[second].split} now"
-            )
-            yield second, Finding("duplicate-across-splits", message, rows[first].name)
+    row: ReportRow, first: ReportRow, here: str | None, there: str | None
+) -> Finding:
+    message = (
+        f"listed for {here or 'no split'}, but {first.name}, the same, for {there or 'no split'}: "
+        f"both are in {row.split} now"
+    )
+    return Finding("duplicate-across-splits", message, first.name)

@@ -1,7 +1,5 @@
 """What the doctor can find, each kind with what it means and what to do about it."""
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -192,9 +190,3 @@ class Finding:
     def severity(self) -> Severity:
         """How bad it is."""
         return KINDS[self.kind].severity
-
-
-def count_by_kind(findings: Iterable[Finding]) -> dict[str, int]:
-    """Count findings, in the order of `KINDS`."""
-    counts = Counter(finding.kind for finding in findings)
-    return {kind: counts[kind] for kind in KINDS if kind in counts}

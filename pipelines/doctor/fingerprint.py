@@ -45,8 +45,7 @@ def fingerprint(photo: Pixels) -> bytes:
     return np.rint(low * (127 / greatest)).astype(np.int8).tobytes()
 
 
-def as_vectors(fingerprints: list[bytes]) -> NDArray[np.float32]:
+def as_vectors(fingerprints: NDArray[np.int8]) -> NDArray[np.float32]:
     """Return fingerprints as vectors of length 1, (n, LENGTH)."""
-    numbers = np.frombuffer(b"".join(fingerprints), np.int8).reshape(-1, LENGTH)
-    vectors = numbers.astype(np.float32)
+    vectors = fingerprints.astype(np.float32)
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

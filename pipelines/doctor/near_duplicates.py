@@ -1,6 +1,7 @@
 """Finding photos that look the same among many."""
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pipelines.doctor.fingerprint import MIRRORED_SIGNS, as_vectors
+from pipelines.doctor.fingerprint import LENGTH, MIRRORED_SIGNS, as_vectors
 
 ALIKE = 0.88
 """Cosine of the angle between two fingerprints from which on photos are near duplicates. In the
@@ -46,10 +47,10 @@ class NearDuplicates:
     """
 
     twins: list[Twins]
-    firsts: list[int]
+    firsts: NDArray[np.intp]
 
 
-def find_near_duplicates(fingerprints: Sequence[bytes]) -> NearDuplicates:
+def find_near_duplicates(fingerprints: Iterable[bytes]) -> NearDuplicates:
     """Compare every photo with every other one.
 
     The comparison is a product of matrices: exact, and fast enough for a million photos. A search
@@ -59,17 +60,22 @@ def find_near_duplicates(fingerprints: Sequence[bytes]) -> NearDuplicates:
     Args:
         fingerprints: Of the photos; empty ones are like no others.
     """
-    firsts = np.arange(len(fingerprints))
-    places = np.array([place for place, each in enumerate(fingerprints) if each], int)
-    vectors = as_vectors([each for each in fingerprints if each])
-    even, odd = vectors[:, MIRRORED_SIGNS > 0], vectors[:, MIRRORED_SIGNS < 0]
+    lengths, content = array("b"), bytearray()
+    for each in fingerprints:
+        lengths.append(len(each))
+        content += each
+    numbers = np.frombuffer(content, np.int8).reshape(-1, LENGTH)
+    firsts, places = np.arange(len(lengths)), np.flatnonzero(lengths)
     twins: dict[int, Twins] = {}
     for start in range(0, len(places), BLOCK):
+        rows = slice(start, start + BLOCK)
+        even, odd = _even_and_odd(numbers[rows])
         for other in range(start, len(places), BLOCK):
-            rows, columns = slice(start, start + BLOCK), slice(other, other + BLOCK)
-            same = even[rows] @ even[columns].T
+            columns = slice(other, other + BLOCK)
+            other_even, other_odd = _even_and_odd(numbers[columns])
+            same = even @ other_even.T
             # A mirror image has the odd frequencies negated, so that one product serves both.
-            turned = odd[rows] @ odd[columns].T
+            turned = odd @ other_odd.T
             likeness = np.abs(turned)
             likeness += same
             if start == other:
@@ -84,7 +90,13 @@ def find_near_duplicates(fingerprints: Sequence[bytes]) -> NearDuplicates:
                 first, second = int(places[start + i]), int(places[other + j])
                 found = Twins(first, second, float(likeness[i, j]), bool(turned[i, j] < 0))
                 twins.setdefault(second, found)
-    return NearDuplicates([twins[second] for second in sorted(twins)], firsts.tolist())
+    return NearDuplicates([twins[second] for second in sorted(twins)], firsts)
+
+
+def _even_and_odd(numbers: NDArray[np.int8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the frequencies of vectors that a mirror image has too, and those it has negated."""
+    vectors = as_vectors(numbers)
+    return vectors[:, MIRRORED_SIGNS > 0], vectors[:, MIRRORED_SIGNS < 0]
 
 
 def _merged(

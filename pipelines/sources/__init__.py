@@ -1,10 +1,11 @@
 """Layouts of source datasets: one file each, all yielding the same samples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from pipelines.errors import ConfigError, InputError
 from pipelines.landmarks import ReferenceFace
+from pipelines.on_disk import OnDisk
 from pipelines.sources import coco, pairs, pfcn, rgba, supervisely, table
 from pipelines.sources.classes import Classes
 from pipelines.sources.files import SourceFiles, list_files
@@ -25,7 +26,7 @@ class Layout(NamedTuple):
     """
 
     matches: Callable[[SourceFiles], bool]
-    discover: Callable[[SourceFiles, Classes], list[Sample]]
+    discover: Callable[[SourceFiles, Classes], Iterable[Sample]]
     looks: str
 
 
@@ -52,7 +53,7 @@ _WEAK = frozenset({"rgba"})
 
 def discover_samples(
     source: Location, source_format: str = "auto", classes: Classes = None
-) -> tuple[str, list[Sample]]:
+) -> tuple[str, OnDisk[Sample]]:
     """List the samples of a dataset, present or missing, in a stable order.
 
     Args:
@@ -78,7 +79,7 @@ def discover_samples(
         raise ConfigError(
             f"--format {source_format}: name the folder of the dataset, not {files.chosen} in it"
         )
-    samples = FORMATS[source_format].discover(files, classes)
+    samples = OnDisk(FORMATS[source_format].discover(files, classes))
     if not samples:
         raise InputError(
             f"{source}: no photos found in the layout {source_format!r} "

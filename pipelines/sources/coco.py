@@ -54,7 +54,7 @@ def matches(files: SourceFiles) -> bool:
     return any(files.chosen or _has_keys(files, name) for name in _candidates(files))
 
 
-def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
+def discover(files: SourceFiles, classes: Classes) -> Iterator[Sample]:
     """List all images of all files, whether they show people or not.
 
     Raises:
@@ -73,10 +73,10 @@ def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
                     "leave one out, or name the one file that counts instead of the folder"
                 )
             samples[photo] = sample
-    return [
+    return (
         replace(sample, name=name)
         for sample, name in zip(samples.values(), sample_names([*samples]), strict=True)
-    ]
+    )
 
 
 def _candidates(files: SourceFiles) -> list[str]:

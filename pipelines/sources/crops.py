@@ -1,6 +1,7 @@
 """Further samples cut out of listed photos, such as half-body views of full-body photos."""
 
 import csv
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from pipelines.sources.sample import Sample
 COLUMN_SUFFIX = "_crop"
 
 
-def add_crops(samples: list[Sample], table: Path) -> list[Sample]:
-    """Append one sample for every box that a CSV file lists for a known sample.
+def cropped_samples(samples: Iterable[Sample], table: Path) -> list[Sample]:
+    """Return one sample for every box that a CSV file lists for a known sample.
 
     Args:
         samples: Samples that may be cropped, by the name in the column `stem`.
@@ -19,14 +20,15 @@ def add_crops(samples: list[Sample], table: Path) -> list[Sample]:
             each "x0,y0,x1,y1" in pixels of the upright photo, or empty.
 
     Returns:
-        `samples`, followed by the crops, each named `stem#column`.
+        The crops, each named `stem#column`.
 
     Raises:
         InputError: The table cannot be read, lacks these columns, names an unknown sample, or a
             box is malformed.
     """
     rows, columns = _read_table(table)
-    by_name = {sample.name: sample for sample in samples}
+    stems = {row["stem"] for row in rows}
+    by_name = {sample.name: sample for sample in samples if sample.name in stems}
     unknown = [row["stem"] for row in rows if row["stem"] not in by_name]
     if unknown:
         raise InputError(
@@ -43,7 +45,7 @@ def add_crops(samples: list[Sample], table: Path) -> list[Sample]:
         for column in columns
         if row[column]
     }
-    return [*samples, *crops.values()]
+    return [*crops.values()]
 
 
 def _read_table(table: Path) -> tuple[list[dict[str, str]], list[str]]:

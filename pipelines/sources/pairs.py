@@ -4,7 +4,7 @@ They lie in two folders side by side, such as `images` and `masks`; in such fold
 `train/images` and `train/masks`; or all in one folder, where masks end in `_mask`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pipelines.errors import InputError
@@ -50,7 +50,7 @@ def matches(files: SourceFiles) -> bool:
     return not files.chosen and bool(_folder_pairs(files) or _is_flat(files))
 
 
-def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
+def discover(files: SourceFiles, classes: Classes) -> Iterator[Sample]:
     """List every photo and every mask, also those whose counterpart is absent or not unique.
 
     Raises:
@@ -58,7 +58,7 @@ def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
         InputError: Several folders could be that of the photos, or of the masks.
     """
     numbers = class_numbers(classes, "pairs")
-    return [
+    return (
         Sample(
             name=group.prefix + name,
             photo=files.file(photo),
@@ -72,7 +72,7 @@ def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
         for masks in [group.masks.get(stem, [f"{group.mask_folder}{stem}{group.mask_ending}"])]
         for photo in photos
         for name in [stem if photo is photos[0] else photo.removeprefix(group.photo_folder)]
-    ]
+    )
 
 
 def _groups(files: SourceFiles) -> list[_Group]:

@@ -8,6 +8,7 @@ of the photos have vanished from the web, so that a list names more samples than
 """
 
 import logging
+from collections.abc import Iterator
 from io import BytesIO
 
 import numpy as np
@@ -39,7 +40,7 @@ def matches(files: SourceFiles) -> bool:
     return not files.chosen and {"images_data_crop", "images_mask"} <= set(files.folders())
 
 
-def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
+def discover(files: SourceFiles, classes: Classes) -> Iterator[Sample]:
     """List what the two lists name, each in the order of its numbers.
 
     Raises:
@@ -50,11 +51,11 @@ def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
     present = {split: name for split, name in LISTS.items() if f"{name}.mat" in files.names}
     if not present:
         raise InputError(f"{files.root}: neither trainlist.mat nor testlist.mat is there")
-    return [
+    return (
         _sample(files.root, number, split)
         for split, name in present.items()
         for number in _numbers(files.path(f"{name}.mat"), name)
-    ]
+    )
 
 
 def reference_face(root: Location) -> ReferenceFace | None:

@@ -4,6 +4,7 @@ As everywhere, transparent areas turn white: nobody knows whether the colours th
 are those of a photo.
 """
 
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from pipelines.errors import PhotoError
@@ -31,7 +32,7 @@ def matches(files: SourceFiles) -> bool:
         return False
 
 
-def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
+def discover(files: SourceFiles, classes: Classes) -> Iterator[Sample]:
     """List all pictures.
 
     Raises:
@@ -39,7 +40,7 @@ def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
     """
     refuse_classes(classes, "rgba")
     pictures = files.pictures()
-    return [
+    return (
         Sample(
             name=name,
             photo=files.file(picture),
@@ -47,4 +48,4 @@ def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
             split=split_named(picture.partition("/")[0]),
         )
         for picture, name in zip(pictures, sample_names(pictures), strict=True)
-    ]
+    )

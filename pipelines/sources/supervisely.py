@@ -11,6 +11,7 @@ import binascii
 import json
 import zlib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +71,7 @@ def matches(files: SourceFiles) -> bool:
     )
 
 
-def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
+def discover(files: SourceFiles, classes: Classes) -> Iterator[Sample]:
     """List all photos, and all annotations without one.
 
     Raises:
@@ -87,7 +88,7 @@ def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
     }
     both = found | orphans
     names = sample_names([_beside(photo, "") for photo in both])
-    return [
+    return (
         Sample(
             name=name,
             photo=files.file(photo),
@@ -98,7 +99,7 @@ def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
             else "",
         )
         for (photo, annotation), name in zip(both.items(), names, strict=True)
-    ]
+    )
 
 
 def _is_annotation(name: str) -> bool:

@@ -4,6 +4,7 @@ Columns are `image` and `mask`, and may be `split` and `licence`. Paths are rela
 """
 
 import csv
+from collections.abc import Iterator
 from io import StringIO
 
 from pipelines.errors import InputError, PhotoError
@@ -34,7 +35,7 @@ def matches(files: SourceFiles) -> bool:
     return bool(_tables(files))
 
 
-def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
+def discover(files: SourceFiles, classes: Classes) -> Iterator[Sample]:
     """List every row.
 
     Raises:
@@ -50,11 +51,11 @@ def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
             f"banet prepare {files.path(tables[0])} DATASET.zarr"
         )
     if not tables:
-        return []
+        return iter(())
     table = files.path(tables[0])
     rows = _read(table)
     _refuse_repetition(rows, table)
-    return [
+    return (
         Sample(
             name=name,
             photo=_locate(files, row["image"]),
@@ -68,7 +69,7 @@ def discover(files: SourceFiles, classes: Classes) -> list[Sample]:
             sample_names([row["image"] or f"line {line}" for line, row in rows.items()]),
             strict=True,
         )
-    ]
+    )
 
 
 def _tables(files: SourceFiles) -> list[str]:

@@ -160,7 +160,7 @@ def test_preview_of_large_photos_takes_little_memory(clean: Path, tmp_path: Path
     rows = [replace(row, findings=(Finding("empty-mask", ""),))] * 6
     (tmp_path / "sheets").mkdir()
     tracemalloc.start()
-    write_preview(list(zip(listed, rows, strict=True)), settings, SilentProgress())
+    write_preview(listed, rows, settings, SilentProgress())
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 70_000_000  # one of the pairs; six, stained, take 156 MB

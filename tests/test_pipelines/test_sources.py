@@ -5,7 +5,7 @@ import pytest
 
 from pipelines.errors import ConfigError, InputError
 from pipelines.sources import discover_samples
-from pipelines.sources.crops import add_crops
+from pipelines.sources.crops import cropped_samples
 
 
 def test_pairs_are_recognised_and_matched_by_stem(pairs_folder: Path) -> None:
@@ -80,7 +80,7 @@ def test_crops_become_samples_of_their_own(pairs_folder: Path, tmp_path: Path) -
     table = tmp_path / "index.csv"
     table.write_text('\ufeffstem,upper_crop\n00,"5,0,80,70"\n01,\n', encoding="utf-8")
     _, samples = discover_samples(pairs_folder)
-    crops = add_crops(samples, table)[len(samples) :]
+    crops = cropped_samples(samples, table)
     assert [(crop.name, crop.crop) for crop in crops] == [("00#upper_crop", (5, 0, 80, 70))]
     assert crops[0].photo == samples[0].photo
 
@@ -105,4 +105,4 @@ def test_bad_crop_tables_are_named(
         table.write_bytes(content if isinstance(content, bytes) else content.encode())
     _, samples = discover_samples(pairs_folder)
     with pytest.raises(InputError, match=reason):
-        add_crops(samples, table)
+        cropped_samples(samples, table)

@@ -1,34 +1,31 @@
 """Which photos share a split, and what is said when that leaves the splits lopsided."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import permutations
-from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pipelines.doctor.near_duplicates import find_near_duplicates
 from pipelines.examine import ReportRow, Shares, settle
-from pipelines.sources import Sample
-from pipelines.sources.mask_origin import MaskFile
 
 EVEN = (0.5, 0.25, 0.25)
 
 
 def settled(
     hashes: list[str],
-    firsts: list[int],
+    firsts: Sequence[int] | NDArray[np.intp],
     shares: Shares = EVEN,
     listed: dict[str, str] | None = None,
 ) -> dict[str, str]:
     """Return the splits of photos by their hashes."""
-    path = Path("a.png")
-    samples = [
-        Sample(name=each, photo=path, mask=MaskFile(path), split=(listed or {}).get(each))
-        for each in hashes
-    ]
+    row = ReportRow(name="", status="stored", photo="", mask="")
     rows = [
-        ReportRow(name=each, status="stored", photo="", mask="", sha256=each) for each in hashes
+        replace(row, name=each, sha256=each, split=(listed or {}).get(each, "")) for each in hashes
     ]
-    return {row.sha256: row.split for row in settle(samples, rows, shares, firsts)}
+    return {row.sha256: row.split for row in settle(rows, shares, np.array(firsts))}
 
 
 TRAIN, VAL, TEST = "0" * 64, "9" * 64, "f" * 64

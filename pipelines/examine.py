@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -145,6 +146,7 @@ def examine_pair(sample: Sample, frame_size: int) -> tuple[ReportRow, Pair | Non
     Returns:
         Its row, and its content unless it cannot be used.
     """
+    cv2.setNumThreads(1)  # of the whole process, whose tasks share the cores already
     row = ReportRow(
         name=sample.name,
         status="missing",

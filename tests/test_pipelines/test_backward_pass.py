@@ -106,7 +106,6 @@ def train_short_of_memory(
             env={
                 **os.environ,
                 "PYTHONPATH": str(ROOT),
-                "OMP_NUM_THREADS": "1",
                 # Freed memory goes back to the system, so that its limit means something.
                 "MALLOC_ARENA_MAX": "1",
                 "MALLOC_MMAP_THRESHOLD_": "65536",

@@ -1,7 +1,6 @@
 """Shards: parts of a folder that several runs do into one output folder."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -219,7 +218,6 @@ def test_eight_shards_that_start_together_all_get_through(
         subprocess.Popen(
             [*command, "--shard", f"{index}/8"],
             cwd=Path(__file__).parents[2],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )

@@ -15,12 +15,17 @@ CPU = torch.device("cpu")
 SHAPES = [(96, 64), (64, 96), (32, 160), (112, 80)]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("model", sorted(MODELS))
-@torch.inference_mode()
-def test_they_give_the_same_bits_at_any_size(model: str, dtype: torch.dtype) -> None:
+# One of the two large ones: without a face, the other sees three channels of zeros more.
+@pytest.fixture(scope="module", params=sorted(MODELS.keys() - {"pfcn"}))
+def trained(request: pytest.FixtureRequest) -> torch.nn.Module:
     torch.manual_seed(0)
-    network = inference_form(build_model(model).eval(), device=CPU, dtype=dtype)
+    return build_model(request.param).eval()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@torch.inference_mode()
+def test_they_give_the_same_bits_at_any_size(trained: torch.nn.Module, dtype: torch.dtype) -> None:
+    network = inference_form(trained, device=CPU, dtype=dtype)
     context = partial(autocast, CPU, dtype)
     traced = TracedNetwork(Portrait(network), context=context)
 

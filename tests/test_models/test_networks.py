@@ -3,6 +3,7 @@
 import pytest
 import torch
 from safetensors.torch import load, save
+from slim_networks import slim_network
 from torch import nn
 
 from models import MODELS, build_model, count_parameters, fold_batch_norm
@@ -28,7 +29,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def network(name: str) -> nn.Module:
     """Return a network whose running statistics are those of some batch, not zero and one."""
     torch.manual_seed(0)
-    network = build_model(name)
+    network = slim_network(name)
     with torch.no_grad():
         network.train()(torch.rand(2, 3, 64, 64))
     return network
@@ -87,7 +88,7 @@ def test_prediction_depends_on_every_part_of_the_photo(network: nn.Module) -> No
 
 def test_saved_and_loaded_network_predicts_the_same(name: str, network: nn.Module) -> None:
     image = torch.rand(1, 3, 64, 64)
-    copy = build_model(name).eval()
+    copy = slim_network(name).eval()
     copy.load_state_dict(load(save(network.state_dict())))
     with torch.inference_mode():
         assert torch.equal(copy(image).portrait, network.eval()(image).portrait)

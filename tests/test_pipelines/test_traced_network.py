@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+from slim_networks import slim_network
 
 from models import MODELS, build_model
 from pipelines.devices import autocast
@@ -15,11 +16,10 @@ CPU = torch.device("cpu")
 SHAPES = [(96, 64), (64, 96), (32, 160), (112, 80)]
 
 
-# One of the two large ones: without a face, the other sees three channels of zeros more.
-@pytest.fixture(scope="module", params=sorted(MODELS.keys() - {"pfcn"}))
+@pytest.fixture(scope="module", params=sorted(MODELS))
 def trained(request: pytest.FixtureRequest) -> torch.nn.Module:
     torch.manual_seed(0)
-    return build_model(request.param).eval()
+    return slim_network(request.param).eval()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

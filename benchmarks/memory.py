@@ -31,7 +31,7 @@ from measured_commands import BANET, measure
 from PIL import ExifTags, Image
 from result_files import write_result
 from rich.console import Console
-from terminal_tables import terminal_table
+from terminal_tables import terminal_table, titles_of
 
 from pipelines.allocator import give_freed_memory_back
 from pipelines.engines import load_network, working_size_of
@@ -145,7 +145,7 @@ def photos(*, json_file: JsonFile = None) -> None:
             results.append(_measure(path, output, noise))
             path.unlink()
             logger.info("%s", results[-1])
-    table = terminal_table(*vars(results[0]), text=2)
+    table = terminal_table(*titles_of(results[0]), text=2)
     for result in sorted(results, key=lambda each: each.measured / each.counted):
         table.add_row(*(str(value) for value in vars(result).values()))
     Console().print(table)
@@ -174,7 +174,7 @@ def runs(
             if only is None or only in _name(output):
                 results.append(_run(source, output, max_memory))
                 logger.info("%s", results[-1])
-    table = terminal_table(*vars(results[0]))
+    table = terminal_table(*titles_of(results[0]))
     for result in results:
         table.add_row(*(str(value) for value in vars(result).values()))
     Console().print(table)

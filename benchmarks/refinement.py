@@ -25,7 +25,7 @@ from known_alpha import draw_portrait, seen_by_a_network
 from numpy.typing import NDArray
 from result_files import write_result
 from rich.console import Console
-from terminal_tables import terminal_table
+from terminal_tables import terminal_table, titles_of
 
 from models.metrics import BOUNDARY_RATIO, boundary_iou, count_overlap, portrait_iou
 from pipelines.encoding import encode
@@ -247,14 +247,14 @@ def _milliseconds(work: Callable[[], object]) -> float:
 
 
 def _print(photos: list[PhotoResult], known: list[KnownAlphaResult]) -> None:
-    columns = ("photos", "number", *vars(photos[0].plain), "better")
+    columns = ("photos", "number", *titles_of(photos[0].plain), "better")
     table = terminal_table(*columns, title="plain -> refined, %")
     for result in photos:
         pairs = zip(vars(result.plain).values(), vars(result.refined).values(), strict=True)
         cells = [f"{100 * plain:.2f} -> {100 * refined:.2f}" for plain, refined in pairs]
         table.add_row(result.photos, str(result.count), *cells, f"{100 * result.better:.0f}")
     title = "12 megapixels, known alpha; CPU milliseconds"
-    made = terminal_table(*vars(known[0]), title=title)
+    made = terminal_table(*titles_of(known[0]), title=title)
     for row in known:
         made.add_row(row.mask, *(f"{value:.4g}" for value in list(vars(row).values())[1:]))
     for each in (table, made):

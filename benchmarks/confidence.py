@@ -9,7 +9,6 @@ another one; one half is chance. The confidence stands beside the statistics tha
 among, on training photos: those of `--split train` help to choose, those of `--split val` to judge.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,19 +19,19 @@ import cv2
 import numpy as np
 import torch
 import typer
+from entry import told_in_a_sentence
 from held_out import held_out_photos
 from numpy.typing import NDArray
-from rich import box
+from result_files import write_result
 from rich.console import Console as RichConsole
-from rich.table import Table
 from robustness_scores import Predict, overlap_of
 from scipy.stats import mannwhitneyu, spearmanr
+from terminal_tables import terminal_table
 
 from banet_cli.console import Console
 from models.metrics import portrait_iou
 from pipelines.devices import precision_name
 from pipelines.engines import load_network, make_engine
-from pipelines.errors import BanetError
 from pipelines.evaluate import chosen_indices
 from pipelines.inference import DOUBT, confidence, limit_threads
 from pipelines.info import versions
@@ -40,7 +39,6 @@ from pipelines.progress import Progress
 from pipelines.runtimes import resolve_compute
 from pipelines.scoring import THRESHOLD
 from pipelines.store import Store, open_store
-from pipelines.whole_files import write_atomically
 
 POOR = 0.9
 """A mask of a lower portrait IoU is one that a person should look at."""
@@ -176,16 +174,13 @@ def main(
     """Say how well the confidence tells poor masks from good ones."""
     limit_threads(torch.get_num_threads())  # OpenCV too, which does not know OMP_NUM_THREADS
     console = Console(json=False, log_format="text", quiet=False, verbose=False)
-    try:
+    with told_in_a_sentence():
         stores = [open_store(path) for path in datasets]
         network = load_network(weights)
         compute = resolve_compute(network.name, device=device, precision="auto")
         engine = make_engine(network, device=compute[0], dtype=compute[1], size=network.info.size)
         with console.progress() as progress:
             photos = list(judged(engine, stores, split, progress, every=every))
-    except BanetError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
     rankings = [ranking(name, photos) for name in STATISTICS]
     levels = levels_of(photos)
     _print(rankings, levels, poor=sum(photo.iou < POOR for photo in photos), photos=len(photos))
@@ -204,7 +199,7 @@ def main(
             "levels": [asdict(each) for each in levels],
             "versions": versions(),
         }
-        write_atomically(json_file, (json.dumps(content, indent=2) + "\n").encode())
+        write_result(json_file, content)
 
 
 def judged(
@@ -283,19 +278,14 @@ def _near_edge(probability: Probability) -> NDArray[np.bool_]:
 
 def _print(rankings: list[Ranking], levels: list[Level], *, poor: int, photos: int) -> None:
     datasets = list(rankings[0].auroc_by_dataset)
-    table = Table(
-        title=f"AUROC for the {poor} of {photos} photos whose portrait IoU is below {POOR:g}",
-        box=box.SIMPLE_HEAD,
-    )
-    for name in ("statistic", "all", *datasets, "Spearman"):
-        table.add_column(name)
+    title = f"AUROC for the {poor} of {photos} photos whose portrait IoU is below {POOR:g}"
+    table = terminal_table("statistic", "all", *datasets, "Spearman", title=title)
     for each in rankings:
         scores = [each.auroc, *each.auroc_by_dataset.values(), each.spearman]
         texts = ["-" if score is None else f"{score:.3f}" for score in scores]
         table.add_row(each.statistic, *texts)
-    shares = Table(title="from the least to the most confident", box=box.SIMPLE_HEAD)
-    for name in ("confidence", "photos", "portrait IoU %", f"% below {100 * POOR:g}"):
-        shares.add_column(name)
+    columns = ("confidence", "photos", "portrait IoU %", f"% below {100 * POOR:g}")
+    shares = terminal_table(*columns, title="from the least to the most confident")
     for level in levels:
         low, high = level.confidence
         shares.add_row(

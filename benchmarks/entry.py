@@ -1,7 +1,8 @@
-"""How a benchmark of several commands begins and ends."""
+"""How benchmarks begin and end."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import typer
 
@@ -30,3 +31,13 @@ def run_app(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except typer.Exit as error:
         return error.exit_code
+
+
+@contextmanager
+def told_in_a_sentence() -> Iterator[None]:
+    """End a benchmark of one command where a mistake is found, with a sentence and exit code 1."""
+    try:
+        yield
+    except BanetError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from pathlib import Path
 from time import perf_counter, sleep
 
 from pipelines.errors import BanetError
+
+BANET = (sys.executable, "-m", "banet_cli")
 
 SECONDS_BETWEEN_LOOKS = 0.01
 

@@ -27,12 +27,11 @@ import numpy as np
 import torch
 import typer
 from entry import run_app
-from measured_commands import measure
+from measured_commands import BANET, measure
 from PIL import ExifTags, Image
 from result_files import write_result
-from rich import box
 from rich.console import Console
-from rich.table import Table
+from terminal_tables import terminal_table, titles_of
 
 from pipelines.allocator import give_freed_memory_back
 from pipelines.engines import load_network, working_size_of
@@ -146,7 +145,7 @@ def photos(*, json_file: JsonFile = None) -> None:
             results.append(_measure(path, output, noise))
             path.unlink()
             logger.info("%s", results[-1])
-    table = _table(*vars(results[0]))
+    table = terminal_table(*titles_of(results[0]), text=2)
     for result in sorted(results, key=lambda each: each.measured / each.counted):
         table.add_row(*(str(value) for value in vars(result).values()))
     Console().print(table)
@@ -175,7 +174,7 @@ def runs(
             if only is None or only in _name(output):
                 results.append(_run(source, output, max_memory))
                 logger.info("%s", results[-1])
-    table = _table(*vars(results[0]))
+    table = terminal_table(*titles_of(results[0]))
     for result in results:
         table.add_row(*(str(value) for value in vars(result).values()))
     Console().print(table)
@@ -237,7 +236,7 @@ def _peak_of_segmenting(path: Path, output: dict[str, Any]) -> int:
 
 def _run(source: Path, output: dict[str, Any], limit: str) -> RunResult:
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-m", "banet_cli", "segment", str(source), "--out", out]
+        command = [*BANET, "segment", str(source), "--out", out]
         command += ["--max-memory", limit, "--json", "--quiet"]
         for key, value in _complete(output).items():
             option = f"--{key.replace('_', '-')}"
@@ -292,13 +291,6 @@ def _noisy_person(width: int, height: int, noise: float) -> Pixels:
         grain = rng.standard_normal(strip.shape, np.float32) * np.float32(noise)
         strip[...] = (strip + grain).round().clip(0, 255)
     return pixels
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column.replace("_", " "))
-    return table
 
 
 def _write(path: Path | None, content: dict[str, Any]) -> None:

@@ -12,6 +12,8 @@ from pipelines.photo_search import find_photos
 from pipelines.sizes import resize
 from pipelines.whole_files import read_bytes
 
+EXAMPLES = Path(__file__).parents[1] / "examples" / "photos"
+
 GRAIN = 3.5
 """Standard deviation of the grain that is added, in grey levels.
 

@@ -28,16 +28,15 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from measured_commands import Measured, measure
+from entry import told_in_a_sentence
+from measured_commands import BANET, Measured, measure
 from pair_sets import write_pair_set, write_small_pairs
+from photo_sets import EXAMPLES
 from result_files import items, write_result
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from segment import BANET, EXAMPLES
 from stored_reading import Reading, measure_reading
+from terminal_tables import terminal_table
 
-from pipelines.errors import BanetError
 from pipelines.info import versions
 from pipelines.parallel import available_cores
 
@@ -183,19 +182,15 @@ def main(
 ) -> None:
     """Measure `banet prepare`, and how fast datasets are read."""
     load = os.getloadavg()[0]
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            bench = Bench(Path(folder), photos, count=count, size=size)
-            throughput = bench.throughput(repeats)
-            reading = None
-            if steps:
-                reading = measure_reading(
-                    bench.dataset("banet", count), samples=samples, steps=steps, repeats=repeats
-                )
-            memory = bench.memory(list(map(int, items(memory_counts))))
-    except BanetError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
+    with told_in_a_sentence(), tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), photos, count=count, size=size)
+        throughput = bench.throughput(repeats)
+        reading = None
+        if steps:
+            reading = measure_reading(
+                bench.dataset("banet", count), samples=samples, steps=steps, repeats=repeats
+            )
+        memory = bench.memory(list(map(int, items(memory_counts))))
     _print(throughput, reading, memory)
     if json_file is not None:
         content = {
@@ -225,9 +220,8 @@ def ratios(throughput: Sequence[Throughput]) -> dict[str, float]:
 
 
 def _print(throughput: Sequence[Throughput], reading: Reading | None, memory: Memory) -> None:
-    table = Table(box=box.SIMPLE_HEAD)
-    for title in ("program", "start-up s", "pairs/s", "started", "CPU ms each", "peak MB", "kB"):
-        table.add_column(title)
+    titles = ("program", "start-up s", "pairs/s", "started", "CPU ms each", "peak MB", "kB")
+    table = terminal_table(*titles)
     for each in throughput:
         started = each.pairs_per_second_started
         table.add_row(

@@ -19,18 +19,18 @@ import cv2
 import numpy as np
 import torch
 import typer
+from entry import told_in_a_sentence
 from held_out import held_out_photos
 from known_alpha import draw_portrait, seen_by_a_network
 from numpy.typing import NDArray
 from result_files import write_result
-from rich import box
 from rich.console import Console
-from rich.table import Table
+from terminal_tables import terminal_table, titles_of
 
 from models.metrics import BOUNDARY_RATIO, boundary_iou, count_overlap, portrait_iou
 from pipelines.encoding import encode
 from pipelines.engines import Engine, load_network, make_engine
-from pipelines.errors import BanetError, ConfigError, MissingFileError
+from pipelines.errors import ConfigError, MissingFileError
 from pipelines.evaluate import chosen_indices
 from pipelines.examine import load_pair
 from pipelines.images import OPAQUE, PERSON_FROM, Pixels
@@ -116,7 +116,7 @@ def main(
 ) -> None:
     """Compare refined masks with plain ones."""
     limit_threads(1)  # so that CPU times are comparable
-    try:
+    with told_in_a_sentence():
         network = load_network(weights)
         found_device, dtype = resolve_compute(weights, device=device, precision="auto")
         engine = make_engine(network, device=found_device, dtype=dtype, size=network.info.size)
@@ -132,9 +132,6 @@ def main(
                 _at_own_size, originals, stores, split, limit
             )
         photos = [_judge(name, engine, samples()) for name, samples in sources.items()]
-    except BanetError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
     known = _known_alpha()
     _print(photos, known)
     if json_file is not None:
@@ -250,23 +247,18 @@ def _milliseconds(work: Callable[[], object]) -> float:
 
 
 def _print(photos: list[PhotoResult], known: list[KnownAlphaResult]) -> None:
-    table = _table("plain -> refined, %", "photos", "number", *vars(photos[0].plain), "better")
+    columns = ("photos", "number", *titles_of(photos[0].plain), "better")
+    table = terminal_table(*columns, title="plain -> refined, %")
     for result in photos:
         pairs = zip(vars(result.plain).values(), vars(result.refined).values(), strict=True)
         cells = [f"{100 * plain:.2f} -> {100 * refined:.2f}" for plain, refined in pairs]
         table.add_row(result.photos, str(result.count), *cells, f"{100 * result.better:.0f}")
-    made = _table("12 megapixels, known alpha; CPU milliseconds", *vars(known[0]))
+    title = "12 megapixels, known alpha; CPU milliseconds"
+    made = terminal_table(*titles_of(known[0]), title=title)
     for row in known:
         made.add_row(row.mask, *(f"{value:.4g}" for value in list(vars(row).values())[1:]))
     for each in (table, made):
         Console().print(each)
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for number, column in enumerate(columns):
-        table.add_column(column.replace("_", " "), justify="right" if number else "left")
-    return table
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ same for all weights. It is made of the photos of `--split`: photos that weights
 nothing here. Of the photos without people those of all splits are counted as well.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,12 +18,14 @@ from typing import Annotated, Literal
 import torch
 import typer
 from contact_sheet import Entry, contact_sheet
+from entry import told_in_a_sentence
 from held_out import held_out_photos
-from rich import box
+from result_files import write_result
 from rich.console import Console as RichConsole
 from rich.table import Table
 from robustness_figures import POOR, PhotoIou, Robustness
 from robustness_scores import robustness
+from terminal_tables import terminal_table
 from web_portraits import PHOTOS
 
 from banet_cli.console import Console
@@ -32,7 +33,7 @@ from pipelines.checkpoints import Weights
 from pipelines.devices import precision_name
 from pipelines.encoding import encode
 from pipelines.engines import Engine, load_network, make_engine
-from pipelines.errors import BanetError, ConfigError
+from pipelines.errors import ConfigError
 from pipelines.inference import limit_threads
 from pipelines.info import versions
 from pipelines.onnx_weights import OnnxWeights
@@ -62,7 +63,7 @@ def main(
     ] = None,
 ) -> None:
     """Judge weights on held-out photos that are not like the training photos."""
-    try:
+    with told_in_a_sentence():
         _refuse_places(json_file, sheet)
         stores, without_people = _open_stores(datasets), open_store(nobody)
         networks = [load_network(name) for name in weights or ["banet-64"]]
@@ -72,9 +73,6 @@ def main(
         results = _judge(networks, stores, without_people, split, compute)
         if sheet is not None:
             _write_sheet(sheet, networks[0], stores, results[0].worst, compute)
-    except BanetError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
     if json_file is not None:
         content = {
             "split": split,
@@ -84,7 +82,7 @@ def main(
             "weights": list(map(_weights_facts, networks, results)),
             "versions": versions(),
         }
-        write_atomically(json_file, (json.dumps(content, indent=2) + "\n").encode())
+        write_result(json_file, content)
 
 
 def _refuse_places(json_file: Path | None, sheet: Path | None) -> None:
@@ -198,9 +196,7 @@ def _change_table(name: str, found: Robustness) -> Table:
 
 def _table(title: str, header: Sequence[str], rows: Iterable[Sequence[str | float]]) -> Table:
     """Return a table whose fractions are shown per cent."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for number, name in enumerate(header):
-        table.add_column(name, justify="right" if number else "left")
+    table = terminal_table(*header, title=title)
     for row in rows:
         table.add_row(*(f"{100 * x:.2f}" if isinstance(x, float) else str(x) for x in row))
     return table

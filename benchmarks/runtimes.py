@@ -9,7 +9,6 @@ figures are medians over the rounds. On a machine that is not idle the ratios ar
 the milliseconds, and neither is worth much where several threads wait for each other.
 """
 
-import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from typing import Annotated
 
 import torch
 import typer
+from result_files import write_result
 
 from models import ProbabilityNetwork
 from pipelines.allocator import keep_freed_memory
@@ -33,7 +33,6 @@ from pipelines.onnx_engine import open_session
 from pipelines.onnx_metadata import IMAGE, PORTRAIT
 from pipelines.runtimes import runtime_of
 from pipelines.segment import SegmentOptions, segment
-from pipelines.whole_files import write_atomically
 
 CPU = torch.device("cpu")
 SHAPES = ((512, 512), (320, 240))
@@ -230,7 +229,7 @@ def main(
             "segment": [asdict(speed) for speed in speeds],
             "versions": versions(),
         }
-        write_atomically(json_file, (json.dumps(results, indent=2) + "\n").encode())
+        write_result(json_file, results)
 
 
 if __name__ == "__main__":

@@ -28,27 +28,23 @@ from statistics import median
 from typing import Annotated, Any
 
 import typer
-from measured_commands import Measured, measure
-from photo_sets import write_photo_set
+from entry import told_in_a_sentence
+from measured_commands import BANET, Measured, measure
+from photo_sets import EXAMPLES, write_photo_set
 from result_files import write_result
-from rich import box
 from rich.console import Console
-from rich.table import Table
+from terminal_tables import terminal_table
 
-from pipelines.errors import BanetError
 from pipelines.info import versions
 from pipelines.parallel import available_cores
 
 SIZES = {"600 x 800": (800, 600), "12 megapixels": (4000, 3000)}
 """Height and width of the photos."""
 
-BANET = (sys.executable, "-m", "banet_cli")
 PLAIN_LOOP = Path(__file__).parent / "plain_loop.py"
 
 START_UPS = 9
 """How often each start-up is measured."""
-
-EXAMPLES = Path(__file__).parents[1] / "examples" / "photos"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,18 +246,14 @@ def main(
     load = os.getloadavg()[0]
     counts = dict(zip(SIZES, (small, large), strict=True))
     other = None if rembg is None else (rembg, rembg_model)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            bench = Bench(Path(folder), photos, counts, other)
-            start_up = bench.start_up()
-            runs: dict[Case, list[Measured]] = {case: [] for case in bench.cases()}
-            for _ in range(repeats):
-                for case, done in runs.items():
-                    done.append(bench.run(case))
-            results = [bench.result(case, done, start_up) for case, done in runs.items()]
-    except BanetError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
+    with told_in_a_sentence(), tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), photos, counts, other)
+        start_up = bench.start_up()
+        runs: dict[Case, list[Measured]] = {case: [] for case in bench.cases()}
+        for _ in range(repeats):
+            for case, done in runs.items():
+                done.append(bench.run(case))
+        results = [bench.result(case, done, start_up) for case, done in runs.items()]
     _print(results, start_up)
     if json_file is not None:
         content = {
@@ -290,7 +282,8 @@ def _ratios(results: Sequence[Result]) -> dict[str, float]:
 
 
 def _print(results: Sequence[Result], start_up: StartUp) -> None:
-    table = _table("photos", "program", "composite", "photos/s", "efficiency", "CPU s", "peak MB")
+    titles = ("photos", "program", "composite", "photos/s", "efficiency", "CPU s", "peak MB")
+    table = terminal_table(*titles, text=3)
     for result in results:
         table.add_row(
             f"{result.count} of {result.case.photos}",
@@ -301,12 +294,12 @@ def _print(results: Sequence[Result], start_up: StartUp) -> None:
             f"{result.cpu_seconds:.1f}",
             f"{result.peak_memory_mb:.0f}",
         )
-    stages = _table("CPU ms per photo", "stages")
+    stages = terminal_table("CPU ms per photo", "stages", text=2)
     for result in results:
         if result.stages is not None:
             text = ", ".join(f"{name} {spent:.1f}" for name, spent in result.stages.items())
             stages.add_row(f"{result.case.photos}, {result.case.composite}", text)
-    ratios = _table("times as fast", "")
+    ratios = terminal_table("times as fast", "")
     for name, ratio in _ratios(results).items():
         ratios.add_row(name, f"{ratio:.2f}")
     for each in (table, stages, ratios):
@@ -316,13 +309,6 @@ def _print(results: Sequence[Result], start_up: StartUp) -> None:
         f"start-up: --help {start_up.help:.2f} s, {ratio:.2f} times that of importing typer and "
         f"rich; one photo {start_up.one_photo:.2f} s"
     )
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column)
-    return table
 
 
 if __name__ == "__main__":

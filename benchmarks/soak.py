@@ -10,7 +10,6 @@ Photos that a folder holds already are taken as they are; the results of an earl
 
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ import numpy as np
 import psutil
 import typer
 from made_photos import make_photos
+from measured_commands import BANET
 from result_files import write_result
 
 from pipelines.info import versions
@@ -107,7 +107,7 @@ def main(
     source, out = folder / f"photos-{photos}", folder / f"results-{photos}"
     make_photos(source, photos, broken=range(0, photos, BROKEN_EVERY))
     shutil.rmtree(out, ignore_errors=True)
-    command = [sys.executable, "-m", "banet_cli", "segment", str(source), "--out", str(out)]
+    command = [*BANET, "segment", str(source), "--out", str(out)]
     command += ["--weights", weights, "--size", str(size)]
     command += [] if workers is None else ["--workers", str(workers)]
     started = time.perf_counter()

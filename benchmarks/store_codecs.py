@@ -27,15 +27,14 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 import zarr
+from entry import told_in_a_sentence
 from pair_sets import write_pair_set
+from photo_sets import EXAMPLES
 from result_files import write_result
-from rich import box
 from rich.console import Console
-from rich.table import Table
-from segment import EXAMPLES
+from terminal_tables import terminal_table
 from zarr.codecs import BloscCname, BloscCodec, BloscShuffle, ZstdCodec
 
-from pipelines.errors import BanetError
 from pipelines.info import versions
 from pipelines.prepare import PrepareOptions, prepare
 from pipelines.store import open_store
@@ -247,17 +246,17 @@ def main(
     json_file: Annotated[Path | None, typer.Option("--json", help="File for the results.")] = None,
 ) -> None:
     """Compare codecs, chunks and shards."""
-    try:
-        with tempfile.TemporaryDirectory(dir=folder) as place, zarr.config.set(ONE_THREAD):
-            source = photos or Path(place) / "pairs"
-            if photos is None:
-                write_pair_set(source, EXAMPLES, count=count, height=HEIGHT, width=WIDTH)
-            dataset = Path(place) / "dataset.zarr"
-            summary = prepare(PrepareOptions(source=source, dataset=dataset, size=size))
-            results = compare(dataset, Path(place), rounds=rounds)
-    except BanetError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
+    with (
+        told_in_a_sentence(),
+        tempfile.TemporaryDirectory(dir=folder) as place,
+        zarr.config.set(ONE_THREAD),
+    ):
+        source = photos or Path(place) / "pairs"
+        if photos is None:
+            write_pair_set(source, EXAMPLES, count=count, height=HEIGHT, width=WIDTH)
+        dataset = Path(place) / "dataset.zarr"
+        summary = prepare(PrepareOptions(source=source, dataset=dataset, size=size))
+        results = compare(dataset, Path(place), rounds=rounds)
     _print(results)
     if json_file is not None:
         content = {
@@ -273,11 +272,9 @@ def main(
 
 
 def _print(results: list[Result]) -> None:
-    table = Table(box=box.SIMPLE_HEAD)
     # Milliseconds of CPU time, samples read per second, and how many times as many as at first.
     titles = ("codec", "chunk", "shard", "kB", "write ms", "read ms", "per s", "times")
-    for title in titles:
-        table.add_column(title, no_wrap=True)
+    table = terminal_table(*titles)
     for result in results:
         table.add_row(
             result.name,

@@ -13,7 +13,6 @@ With `--memory-steps` as many steps of small views follow, and the resident memo
 read on the way: `growth` is its mean over the last quarter over that of the second one.
 """
 
-import json
 import tempfile
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -25,6 +24,8 @@ from typing import Annotated
 import psutil
 import torch
 import typer
+from entry import told_in_a_sentence
+from result_files import write_result
 
 from models import build_model
 from models.losses import BANetLoss
@@ -40,7 +41,6 @@ from pipelines.devices import (
     resolve_precision,
 )
 from pipelines.draws import Draws
-from pipelines.errors import BanetError
 from pipelines.info import versions
 from pipelines.peak_memory import forget_process_peak, process_peak
 from pipelines.progress import SilentProgress
@@ -50,7 +50,6 @@ from pipelines.runlog import RunLog
 from pipelines.trainer import Trainer
 from pipelines.trainingdata import TrainingData, load_training_data
 from pipelines.trainstate import TrainState
-from pipelines.whole_files import write_atomically
 
 STRETCH = 20
 """Steps of one kind before those of the other follow."""
@@ -228,15 +227,12 @@ def main(
 ) -> None:
     """Compare training with the bare arithmetic of its steps."""
     keep_freed_memory()
-    try:
+    with told_in_a_sentence():
         place = resolve_device(device)
         loaded = load_recipe(recipe).with_overrides(
             iterations=None, size=size, batch_size=batch_size, learning_rate=None
         )
         data = load_training_data(datasets)
-    except BanetError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
     found = _overhead(loaded, data, model, place, steps)
     typer.echo(
         f"overhead {found.ratio:.3f} ({found.training_seconds:.1f} s over "
@@ -260,7 +256,7 @@ def main(
             "photos": sum(len(each.photos) for each in data.training),
             "versions": versions(),
         }
-        write_atomically(json_file, (json.dumps(results, indent=2) + "\n").encode())
+        write_result(json_file, results)
 
 
 def _overhead(

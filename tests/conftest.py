@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -12,7 +13,7 @@ from s3_server import ENVIRONMENT, Bucket, s3_server
 
 from models import build_model
 from pipelines.checkpoints import WeightsInfo, save_weights
-from pipelines.export import ExportOptions, export
+from pipelines.export import ExportOptions, ExportSummary, export
 from pipelines.file_systems import open_url
 from pipelines.prepare import PrepareOptions, prepare
 
@@ -22,6 +23,7 @@ FORGOTTEN: list[object] = []
 
 # On cores that others use too, several threads for tiny tensors wait for each other for minutes.
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # those of processes that tests start
 
 
 @pytest.fixture(scope="session")
@@ -35,11 +37,16 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def onnx_file(weights_file: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def exported(weights_file: str, tmp_path_factory: pytest.TempPathFactory) -> ExportSummary:
+    """What exporting the same weights told."""
+    path = tmp_path_factory.mktemp("onnx") / "new" / "untrained.onnx"
+    return export(ExportOptions(weights=weights_file, out=path))
+
+
+@pytest.fixture(scope="session")
+def onnx_file(exported: ExportSummary) -> str:
     """The same weights as an exported network."""
-    path = tmp_path_factory.mktemp("onnx") / "untrained.onnx"
-    export(ExportOptions(weights=weights_file, out=path))
-    return str(path)
+    return str(exported.out)
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,40 @@
 """`banet evaluate`."""
 
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
 from banet_cli import options
 
 DEFAULT_WEIGHTS = ["banet-64"]
+
+EvaluatedSplit = Literal["train", "val", "test", "all"]
+
+EvaluatedWeights = Annotated[
+    list[str],
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Weights to judge: shipped, .safetensors, or .onnx of `banet export` or of others "
+        "(docs/networks.md), which is computed on the CPU in fp32, as are all that are named "
+        "beside it; may be repeated.",
+    ),
+]
+EvaluatedSplitOption = Annotated[
+    EvaluatedSplit, typer.Option(help="Part of the datasets to judge on.")
+]
+ReportFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Folder for the scores as files.", show_default="none"),
+]
 
 
 def evaluate(
     datasets: options.Datasets,
     *,
-    weights: options.EvaluatedWeights = DEFAULT_WEIGHTS,
-    split: options.EvaluatedSplitOption = "val",
-    out: options.ReportFolder = None,
+    weights: EvaluatedWeights = DEFAULT_WEIGHTS,
+    split: EvaluatedSplitOption = "val",
+    out: ReportFolder = None,
     size: options.WorkingSize = None,
     precision: options.PrecisionOption = "auto",
     device: options.Device = "auto",

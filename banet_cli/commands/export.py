@@ -1,11 +1,21 @@
 """`banet export`."""
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from banet_cli import options
+
+ExportedWeights = Annotated[
+    str, typer.Argument(metavar="WEIGHTS", help="Shipped weights or a .safetensors file.")
+]
+OnnxFile = Annotated[Path, typer.Argument(metavar="OUT.onnx", help="ONNX file to write.")]
 
 
 def export(
-    weights: options.ExportedWeights,
-    out: options.OnnxFile,
+    weights: ExportedWeights,
+    out: OnnxFile,
     *,
     force: options.Overwrite = False,
     config: options.Config = None,

@@ -1,11 +1,25 @@
 """`banet info`."""
 
+from typing import Annotated
+
+import typer
+
 from banet_cli import options
+
+DescribedWeights = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Weights to describe beside the shipped ones; of .onnx files, also how they are used. "
+        "May be repeated.",
+        show_default="none",
+    ),
+]
 
 
 def info(
     *,
-    weights: options.DescribedWeights = None,
+    weights: DescribedWeights = None,
     config: options.Config = None,
     json: options.Json = False,
     log_format: options.LogFormatOption = "text",

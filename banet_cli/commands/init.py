@@ -1,6 +1,7 @@
 """`banet init`."""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -8,10 +9,12 @@ from banet_cli import options
 from banet_cli.configuration import root_command
 from banet_cli.template import config_template
 
+ConfigTarget = Annotated[Path, typer.Argument(metavar="FILE", help="Settings file to write.")]
+
 
 def init(
     context: typer.Context,
-    file: options.ConfigTarget = Path("banet.toml"),
+    file: ConfigTarget = Path("banet.toml"),
     *,
     force: options.Overwrite = False,
     json: options.Json = False,

@@ -49,9 +49,7 @@ def test_programs_and_memory_are_measured(tmp_path: Path) -> None:
     assert found["memory"]["peak_mb"].keys() == {"10", "20"}
 
 
-def test_reading_is_compared_with_training(prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # On cores that others use too, threads for tiny tensors wait for each other for minutes.
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+def test_reading_is_compared_with_training(prepared: Path) -> None:
     training = Training(recipe="quick", size=32, batch_size=2)
 
     found = measure_reading(prepared, samples=30, steps=20, repeats=1, trainings=[training])

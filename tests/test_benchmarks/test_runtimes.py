@@ -7,8 +7,9 @@ import typer
 
 
 def test_every_engine_is_timed(
-    weights_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights_file: str, onnx_file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(runtimes, "export_weights", lambda _: Path(onnx_file).read_bytes())
     monkeypatch.setattr(runtimes, "SHAPES", ((32, 48),))
     monkeypatch.setattr(runtimes, "THREADS", (1,))
     monkeypatch.setattr(runtimes, "WARM_UP_ROUNDS", 1)

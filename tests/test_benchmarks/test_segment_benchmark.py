@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from measured_commands import measure
-from photo_sets import write_photo_set
+from photo_sets import EXAMPLES, write_photo_set
 from PIL import Image
 from scale import Prices, render
-from segment import EXAMPLES, SIZES, Bench, Case, StartUp
+from segment import SIZES, Bench, Case, StartUp
 
 from pipelines.errors import BanetError, InputError
 

@@ -8,7 +8,7 @@ import pytest
 import store_codecs
 import typer
 from pair_sets import write_pair_set
-from segment import EXAMPLES
+from photo_sets import EXAMPLES
 from store_codecs import Bench, candidates, version_of_zarrs
 
 from pipelines.prepare import PrepareOptions, prepare

@@ -6,7 +6,11 @@ import train as train_benchmark
 import typer
 
 
-def test_overhead_and_memory_are_measured(prepared: Path, tmp_path: Path) -> None:
+def test_overhead_and_memory_are_measured(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_benchmark, "MEMORY_SIZE", 32)
+    monkeypatch.setattr(train_benchmark, "READ_EVERY", 5)
     path = tmp_path / "train.json"
     train_benchmark.main(
         [prepared],
@@ -14,7 +18,7 @@ def test_overhead_and_memory_are_measured(prepared: Path, tmp_path: Path) -> Non
         size=32,
         batch_size=2,
         steps=20,
-        memory_steps=160,
+        memory_steps=40,
         device="cpu",
         json_file=path,
     )

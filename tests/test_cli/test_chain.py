@@ -16,6 +16,9 @@ from banet_cli.app import run
 
 QUICK = ("--batch-size", "2", "--size", "64", "--device", "cpu")
 
+PHOTOS = 100
+"""Of a segmentation that is interrupted: more than are done before the signal comes."""
+
 
 @pytest.fixture(scope="module")
 def dataset(drawn_pairs, tmp_path_factory) -> Path:
@@ -90,6 +93,7 @@ def test_a_bad_photo_exits_3_and_is_listed(banet, weights):
 @pytest.mark.parametrize(("sent", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_training_says_so(dataset, sent, exit_code):
     arguments = ["train", str(dataset), "--out", "run", "--iterations", "100000", *QUICK]
+    arguments += ["--size", "32"]
     with subprocess.Popen(
         [sys.executable, "-m", "banet_cli", *arguments], stderr=subprocess.PIPE, text=True
     ) as process:
@@ -109,7 +113,7 @@ def test_an_interrupted_training_says_so(dataset, sent, exit_code):
 @pytest.mark.parametrize(("sent", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_segmentation_goes_on_where_it_was(banet, weights, sent, exit_code):
     Path("photos").mkdir()
-    for index in range(300):
+    for index in range(PHOTOS):
         Image.effect_noise((400, 300), 50).convert("RGB").save(f"photos/{index}.jpg")
     arguments = ["segment", "photos", "--weights", str(weights), "--workers", "2"]
     with subprocess.Popen(
@@ -124,13 +128,13 @@ def test_an_interrupted_segmentation_goes_on_where_it_was(banet, weights, sent, 
     assert messages.endswith("interrupted; run the command again to complete it\n")
     assert "Traceback" not in messages
     rows = rows_of_segmented_photos()
-    assert 4 <= len(rows) < 300
+    assert 4 <= len(rows) < PHOTOS
     masks = {str(path) for path in Path("photos-segmented").glob("masks/*")}
     assert masks == {f"photos-segmented/{row['mask']}" for row in rows}
 
     rest = banet(*arguments, "--json").summary
 
-    assert (rest["skipped"], rest["ok"] + rest["empty"]) == (len(rows), 300 - len(rows))
+    assert (rest["skipped"], rest["ok"] + rest["empty"]) == (len(rows), PHOTOS - len(rows))
 
 
 def rows_of_segmented_photos():

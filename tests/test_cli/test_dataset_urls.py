@@ -7,6 +7,7 @@ import torch
 from s3_server import Bucket
 from safetensors.torch import load_file
 from training import RECIPE, metrics
+from unreachable_stores import UNREACHABLE
 
 from pipelines.batches import BatchSource
 from pipelines.draws import Draws
@@ -135,11 +136,7 @@ def test_what_may_not_be_read_is_named(banet, bucket, dataset, key):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "no credentials"),
-        (
-            {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"},
-            "no answer from the server",
-        ),
+        *UNREACHABLE,
         ({"AWS_ENDPOINT_URL": "nonsense"}, "Invalid endpoint"),
         ({"AWS_PROFILE": "nobody"}, "The config profile (nobody) could not be found"),
     ],

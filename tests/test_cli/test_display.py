@@ -87,7 +87,7 @@ def test_a_narrow_terminal_shows_a_live_display_and_then_where_the_time_went(fol
 
 @needs_terminals
 def test_a_watch_shows_what_was_done_and_what_is_waiting(folder, weights_file, write_photo):
-    arguments = ("--watch", "--stable-seconds", "1", "--weights", weights_file)
+    arguments = ("--watch", "--stable-seconds", "0.5", "--weights", weights_file)
     terminal = Terminal("segment", str(folder), "--out", "cut", *arguments)
     terminal.wait_until(lambda screen: f"{GOOD + BROKEN} waiting" in "\n".join(screen))
     terminal.wait_until(

@@ -5,16 +5,23 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.onnx_engine import LEAST_VERSIONS
+
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 WITHOUT = (
-    "import sys; sys.modules[sys.argv.pop(1)] = None; "  # as good as not installed
+    f"import sys; sys.modules.update(dict.fromkeys({PACKAGES})); "  # as good as not installed
     "from banet_cli.app import run; sys.exit(run(sys.argv[1:]))"
 )
 
 
-def test_export_writes_a_file_and_says_how_good_it_is(banet, weights_file):
-    outcome = banet("export", weights_file, "out/weights.onnx", "--json")
+def test_export_writes_the_same_file_each_time_and_says_how_good_it_is(
+    banet, weights_file, onnx_file
+):
+    Path("weights.onnx").write_text("the old one")
+    outcome = banet("export", weights_file, "weights.onnx", "--force", "--json")
     assert outcome.exit_code == 0, outcome.stderr
-    assert Path("out/weights.onnx").stat().st_size == outcome.summary["bytes"]
+    assert Path("weights.onnx").read_bytes() == Path(onnx_file).read_bytes()
+    assert Path("weights.onnx").stat().st_size == outcome.summary["bytes"]
     assert 0 <= outcome.summary["max_difference"] < 1e-3
     assert "torchvision" not in outcome.stderr
 
@@ -26,13 +33,23 @@ def test_an_existing_file_exits_2(banet, weights_file):
     assert "--force" in outcome.stderr
 
 
-@pytest.mark.parametrize("package", ["onnx", "onnxscript", "onnxruntime"])
-def test_without_the_extra_it_says_how_to_get_it(banet_process, weights_file, package):
-    outcome = banet_process(package, "export", weights_file, "a.onnx", python=("-c", WITHOUT))
+@pytest.mark.parametrize("package", PACKAGES)
+def test_without_a_package_it_says_how_to_get_it(banet, weights_file, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    outcome = banet("export", weights_file, "a.onnx")
     assert outcome.exit_code == 2
-    assert f'{sys.executable} -m pip install "{package}>=' in outcome.stderr
+    assert outcome.stderr.endswith(
+        f'{sys.executable} -m pip install "{package}>={LEAST_VERSIONS[package]}"\n'
+    )
     assert "Traceback" not in outcome.stderr
     assert not Path("a.onnx").exists()
+
+
+def test_without_the_extra_it_says_how_to_get_it(banet_process, weights_file):
+    outcome = banet_process("export", weights_file, "a.onnx", python=("-c", WITHOUT))
+    assert outcome.exit_code == 2
+    assert all(f'"{package}>={LEAST_VERSIONS[package]}"' in outcome.stderr for package in PACKAGES)
+    assert "Traceback" not in outcome.stderr
 
 
 def test_segment_takes_what_export_wrote(banet, onnx_file, drawn_pairs):
@@ -49,9 +66,9 @@ def test_an_engine_without_its_weights_exits_2(banet, drawn_pairs):
     assert "`banet export banet-64 FILE.onnx`" in outcome.stderr
 
 
-def test_segment_without_the_extra_says_how_to_get_it(banet_process, onnx_file, drawn_pairs):
-    arguments = ("segment", str(drawn_pairs / "images"), "--out", "cut", "--weights", onnx_file)
-    outcome = banet_process("onnxruntime", *arguments, python=("-c", WITHOUT))
+def test_segment_without_the_extra_says_how_to_get_it(banet, onnx_file, drawn_pairs, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    outcome = banet("segment", drawn_pairs / "images", "--out", "cut", "--weights", onnx_file)
     assert outcome.exit_code == 2
     assert f'{sys.executable} -m pip install "onnxruntime>=1.23"' in outcome.stderr
     assert not Path("cut").exists()
@@ -59,5 +76,5 @@ def test_segment_without_the_extra_says_how_to_get_it(banet_process, onnx_file, 
 
 def test_torch_needs_no_extra(banet_process, weights_file, drawn_pairs):
     arguments = ("segment", str(drawn_pairs / "images"), "--out", "cut", "--weights", weights_file)
-    outcome = banet_process("onnxruntime", *arguments, python=("-c", WITHOUT))
+    outcome = banet_process(*arguments, python=("-c", WITHOUT))
     assert outcome.exit_code == 0, outcome.stderr

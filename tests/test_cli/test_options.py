@@ -7,6 +7,7 @@ import pytest
 
 from banet_cli import options
 from banet_cli.app import build_command
+from banet_cli.commands import segment
 from banet_cli.configuration import parameters_of
 from pipelines.benchmark_options import BenchmarkOptions
 from pipelines.devices import Precision
@@ -74,10 +75,10 @@ def test_the_pipelines_options_and_defaults_are_those_of_the_command(command):
     ("offered", "allowed"),
     [
         (options.Precision, Precision),
-        (options.Composite, Composite),
-        (options.CompositeFormat, ImageFormat),
-        (options.MaskKind, MaskKind),
-        (options.Runtime, Runtime),
+        (segment.Composite, Composite),
+        (segment.CompositeFormat, ImageFormat),
+        (segment.MaskKind, MaskKind),
+        (segment.Runtime, Runtime),
     ],
 )
 def test_the_choices_of_an_option_are_those_of_the_pipelines(offered, allowed):

@@ -1,13 +1,12 @@
 import pytest
 import torch
-
-from models import build_model
+from slim_networks import slim_network
 
 
 @pytest.fixture(scope="module")
 def network() -> torch.nn.Module:
     torch.manual_seed(0)
-    return build_model("pfcn-plus").eval()
+    return slim_network("pfcn-plus").eval()
 
 
 def test_no_prior_is_a_prior_of_zeros(network: torch.nn.Module) -> None:
@@ -24,5 +23,5 @@ def test_prior_changes_the_prediction(network: torch.nn.Module) -> None:
 
 def test_pfcn_and_pfcn_plus_differ_by_three_input_channels(network: torch.nn.Module) -> None:
     plus = network.state_dict()["stages.0.0.0.weight"]
-    plain = build_model("pfcn").state_dict()["stages.0.0.0.weight"]
+    plain = slim_network("pfcn").state_dict()["stages.0.0.0.weight"]
     assert plus.shape[1] - plain.shape[1] == 3

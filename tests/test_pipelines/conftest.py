@@ -14,10 +14,19 @@ from scipy.io import savemat
 from training import RECIPE
 
 from models import build_model
-from pipelines.checkpoints import WeightsInfo, save_weights
+from pipelines.checkpoints import WeightsInfo, load_weights, save_weights
+from pipelines.export import export_weights
 from pipelines.segment import SegmentOptions, SegmentSummary, segment
 
 Run = Callable[..., SegmentSummary]
+
+
+@pytest.fixture(scope="session")
+def shipped_onnx(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The weights that come with banet, exported."""
+    path = tmp_path_factory.mktemp("shipped") / "banet-64.onnx"
+    path.write_bytes(export_weights(load_weights("banet-64")))
+    return str(path)
 
 
 @pytest.fixture

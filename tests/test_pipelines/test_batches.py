@@ -253,7 +253,7 @@ def test_interrupt_of_all_processes_lets_the_first_save(
 ) -> None:
     run = tmp_path / "run"
     arguments = ["train", str(prepared), "--out", str(run), "--iterations", "100000"]
-    arguments += ["--batch-size", "4", "--size", "32", "--device", "cpu", "--precision", "fp32"]
+    arguments += ["--batch-size", "2", "--size", "32", "--device", "cpu", "--precision", "fp32"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(
         [sys.executable, streamed_training.__file__, *arguments],

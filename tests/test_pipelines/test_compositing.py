@@ -39,7 +39,9 @@ class Scene:
 
 
 @pytest.fixture(
-    params=[(150, 100, 1.5), (800, 600, 5.0), (1500, 2000, 12.0)], ids=["150", "800", "2000"]
+    scope="module",
+    params=[(150, 100, 1.5), (800, 600, 5.0), (1500, 2000, 12.0)],
+    ids=["150", "800", "2000"],
 )
 def scene(request: pytest.FixtureRequest) -> Scene:
     return Scene(*request.param)

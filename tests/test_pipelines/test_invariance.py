@@ -15,7 +15,7 @@ from PIL import Image
 from segment_results import ledger, pixels
 
 from pipelines import segment_run
-from pipelines.segment import SegmentSummary
+from pipelines.segment import SegmentOptions, SegmentSummary, segment
 
 Run = Callable[..., SegmentSummary]
 Masks = dict[str, NDArray[np.uint8]]
@@ -77,7 +77,7 @@ def largest_difference(first: Masks, second: Masks) -> int:
     )
 
 
-@pytest.fixture(params=["fp32", "bf16"])
+@pytest.fixture(scope="module", params=["fp32", "bf16"])
 def precision(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -88,11 +88,15 @@ def cut(run: Run, precision: str) -> Run:
     return partial(run, weights="banet-64", size=160, precision=precision)
 
 
-@pytest.fixture
-def expected(cut: Run, photos: Path, tmp_path: Path) -> Masks:
+@pytest.fixture(scope="module")
+def expected(precision: Any, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Masks:
     """The masks of a run in one thread."""
-    cut(photos, out=tmp_path / "expected")
-    return masks_in(tmp_path / "expected")
+    out = tmp_path_factory.mktemp("expected") / precision
+    options = SegmentOptions(
+        inputs=(photos,), out=out, weights="banet-64", size=160, precision=precision, workers=0
+    )
+    segment(options)
+    return masks_in(out)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ from pipelines.checkpoints import load_weights
 from pipelines.engines import Engine, engine_once, make_engine
 from pipelines.errors import ConfigError, WeightsError
 from pipelines.evaluate import EvaluateOptions, evaluate
-from pipelines.export import export_weights
 from pipelines.images import Pixels, decode_photo
 from pipelines.inference import Segmenter
 from pipelines.onnx_weights import OnnxWeights, load_onnx
@@ -24,14 +23,6 @@ from pipelines.segment import SegmentOptions, SegmentSummary
 Run = Callable[..., SegmentSummary]
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "photos"
-
-
-@pytest.fixture(scope="module")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The weights that come with banet, exported."""
-    path = tmp_path_factory.mktemp("shipped") / "banet-64.onnx"
-    path.write_bytes(export_weights(load_weights("banet-64")))
-    return str(path)
 
 
 @pytest.fixture
@@ -46,13 +37,13 @@ def engine_of(name: str, *, size: int) -> Engine:
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.*")), ids=lambda path: path.name)
-def test_both_engines_see_the_same_people(shipped: str, path: Path) -> None:
+def test_both_engines_see_the_same_people(shipped_onnx: str, path: Path) -> None:
     content = decode_photo(path.read_bytes()).pixels
     weights = load_weights("banet-64")
     torch_engine = Segmenter(
         weights.network, device=torch.device("cpu"), dtype=torch.float32, size=weights.info.size
     )
-    onnx_engine = engine_of(shipped, size=weights.info.size)
+    onnx_engine = engine_of(shipped_onnx, size=weights.info.size)
 
     expected, found = torch_engine(content), onnx_engine(content)
 

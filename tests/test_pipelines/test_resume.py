@@ -2,9 +2,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from deaths import begun
 from segment_results import counts, ledger, outputs, pixels
 
 from pipelines.errors import BanetError
 from pipelines.progress import ReadFigures
-from pipelines.segment import SegmentSummary
+from pipelines.segment import SegmentOptions, SegmentSummary, segment
 
 Run = Callable[..., SegmentSummary]
 
@@ -128,21 +126,16 @@ def test_a_killed_run_loses_nothing_and_repeats_nothing(
     folder, out = tmp_path / "many", tmp_path / "killed"
     for index in range(KILLED_PHOTOS):
         write_photo(folder / f"{index:03}.png", width=400, height=300, seed=index)
-    script = f"""
-        from pathlib import Path
-        from pipelines.segment import SegmentOptions, segment
-        segment(SegmentOptions(inputs=(Path({str(folder)!r}),), out=Path({str(out)!r}),
-                               weights={weights_file!r}, workers=2, precision="fp32"))
-    """
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script)], cwd=Path(__file__).parents[2]
+    options = SegmentOptions(
+        inputs=(folder,), out=out, weights=weights_file, workers=2, precision="fp32"
     )
+    process = begun(segment, options)
     try:
-        wait_until(lambda: rows_written(out) >= 4 or process.poll() is not None)
+        wait_until(lambda: rows_written(out) >= 4 or not process.is_alive())
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    assert process.returncode == -signal.SIGKILL
+        process.kill()
+        process.join()
+    assert process.exitcode == -signal.SIGKILL
     finished = [source for source, row in ledger_of_killed(out).items() if row["status"] == "ok"]
     assert 4 <= len(finished) < KILLED_PHOTOS
     times = {name: (out / f"masks/{name[:3]}.png").stat().st_mtime_ns for name in finished}

@@ -8,6 +8,7 @@ import pytest
 from acting_progress import Acting
 from s3_server import Bucket
 from segment_results import counts
+from unreachable_stores import UNREACHABLE
 
 from pipelines.errors import BanetError, ConfigError, InputError
 from pipelines.segment import SegmentSummary
@@ -40,16 +41,7 @@ def test_results_that_may_not_be_written_fail_their_photos(
 
 
 @pytest.mark.usefixtures("other_access")
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "no credentials"),
-        (
-            {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"},
-            "no answer from the server",
-        ),
-    ],
-)
+@pytest.mark.parametrize(("changes", "reason"), UNREACHABLE)
 def test_a_store_that_cannot_be_reached_is_an_error_that_says_so(
     run: Run,
     bucket: Bucket,

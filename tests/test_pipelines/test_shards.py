@@ -1,21 +1,19 @@
 """Shards: parts of a folder that several runs do into one output folder."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from deaths import begun
 from processes import paused
 from segment_results import counts, ledger
 
 from pipelines.errors import ConfigError, InputError, LockedError
 from pipelines.photo_files import assign_stems
 from pipelines.photo_shards import Shard
-from pipelines.segment import SegmentSummary
+from pipelines.segment import SegmentOptions, SegmentSummary, segment
 
 Run = Callable[..., SegmentSummary]
 WritePhoto = Callable[..., Path]
@@ -213,22 +211,17 @@ def test_a_whole_run_keeps_shards_out(run: Run, folder: Path, out: Path) -> None
 def test_eight_shards_that_start_together_all_get_through(
     folder: Path, out: Path, run: Run, weights_file: str
 ) -> None:
-    common = ["--out", str(out), "--weights", weights_file, "--workers", "0", "--precision", "fp32"]
-    command = [sys.executable, "-m", "banet_cli", "segment", str(folder), *common, "--json"]
+    common = {"out": out, "weights": weights_file, "workers": 0, "precision": "fp32"}
     processes = [
-        subprocess.Popen(
-            [*command, "--shard", f"{index}/8"],
-            cwd=Path(__file__).parents[2],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        begun(segment, SegmentOptions(inputs=(folder,), shard=f"{index}/8", **common))
         for index in range(1, 9)
     ]
-    outputs = [process.communicate() for process in processes]
+    for process in processes:
+        process.join()
 
-    assert [process.returncode for process in processes] == [0] * 8, outputs
-    assert sum(json.loads(stdout)["ok"] for stdout, _ in outputs) == 16
+    assert [process.exitcode for process in processes] == [0] * 8
+    done = [json.loads(path.read_text())["ok"] for path in out.glob("run.*-of-8.json")]
+    assert (len(done), sum(done)) == (8, 16)
     assert counts(run(folder, out=out)) == (0, 0, 0, 16)
 
 

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+from slim_networks import slim_network
 
 from models import MODELS, build_model
 from pipelines.devices import autocast
@@ -15,12 +16,16 @@ CPU = torch.device("cpu")
 SHAPES = [(96, 64), (64, 96), (32, 160), (112, 80)]
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("model", sorted(MODELS))
-@torch.inference_mode()
-def test_they_give_the_same_bits_at_any_size(model: str, dtype: torch.dtype) -> None:
+@pytest.fixture(scope="module", params=sorted(MODELS))
+def trained(request: pytest.FixtureRequest) -> torch.nn.Module:
     torch.manual_seed(0)
-    network = inference_form(build_model(model).eval(), device=CPU, dtype=dtype)
+    return slim_network(request.param).eval()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@torch.inference_mode()
+def test_they_give_the_same_bits_at_any_size(trained: torch.nn.Module, dtype: torch.dtype) -> None:
+    network = inference_form(trained, device=CPU, dtype=dtype)
     context = partial(autocast, CPU, dtype)
     traced = TracedNetwork(Portrait(network), context=context)
 

@@ -1,14 +1,12 @@
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from deaths import begun
 from safetensors import safe_open
 from safetensors.torch import load_file
 from training import RECIPE, metrics, options
@@ -40,17 +38,14 @@ def test_killed_and_resumed_run_equals_an_uninterrupted_one(
     torch.set_num_threads(1)  # sums of floats depend on how the work is shared
     request.addfinalizer(lambda: torch.set_num_threads(threads))
     train(options(prepared, whole, recipe, model=model))
-    arguments = ["train", str(prepared), "--out", str(cut), "--recipe", recipe, "--model", model]
-    command = [sys.executable, "-m", "banet_cli", *arguments]
-    command += ["--precision", "fp32", "--device", "cpu"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
+    process = begun(train, options(prepared, cut, recipe, model=model))
     state = cut / "last" / "state.safetensors"
     deadline = time.monotonic() + 120
-    while saved_iteration(state) < 3 and process.poll() is None and time.monotonic() < deadline:
+    while saved_iteration(state) < 3 and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.005)
     process.kill()
-    assert process.wait() == -signal.SIGKILL
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     resumed = train(options(prepared, cut, recipe, model=model, resume=True))
     assert resumed.iterations == 9
     expected, found = (load_file(run / "last" / "state.safetensors") for run in (whole, cut))

@@ -20,8 +20,9 @@ def keep_freed_memory() -> None:
 
     The features of a photo at full resolution take megabytes. glibc fetches such blocks from the
     system and gives them back for every layer, and each time the system fills them with zeros,
-    page by page, which takes as long as computing with them. Blocks above `LARGEST_KEPT_BLOCK`,
-    such as whole decoded photos, are still given back. Does nothing with other C libraries.
+    page by page, which takes as long as computing with them. Photos, decoded and resized, are such
+    blocks too. Those above `LARGEST_KEPT_BLOCK` are still given back. Does nothing with other C
+    libraries.
     """
     mallopt = _of_the_c_library("mallopt")
     if mallopt is not None:

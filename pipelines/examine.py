@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipelines.allocator import keep_freed_memory
 from pipelines.doctor.facts import PairTraits, pair_facts
 from pipelines.doctor.findings import Finding
 from pipelines.doctor.misfits import PairError, misfit_kind
@@ -146,7 +147,9 @@ def examine_pair(sample: Sample, frame_size: int) -> tuple[ReportRow, Pair | Non
     Returns:
         Its row, and its content unless it cannot be used.
     """
-    cv2.setNumThreads(1)  # of the whole process, whose tasks share the cores already
+    # Both of the whole process, whose tasks share the cores already.
+    cv2.setNumThreads(1)
+    keep_freed_memory()
     row = ReportRow(
         name=sample.name,
         status="missing",

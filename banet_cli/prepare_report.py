@@ -24,7 +24,7 @@ def prepare_report(summary: PrepareSummary) -> Iterator[RenderableType]:
 def _findings_table(summary: PrepareSummary) -> Table:
     """Return a row for each kind of finding: how many, the first of them, and what to do."""
     firsts: dict[str, tuple[str, Finding]] = {}
-    for name, finding in summary.found:
+    for name, finding in summary.found():
         firsts.setdefault(finding.kind, (name, finding))
     table = Table(box=box.SIMPLE_HEAD, show_lines=False)
     for column in ("found", "count", "for example", "what to do"):

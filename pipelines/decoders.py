@@ -20,7 +20,10 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "AVIF", "GIF")
 _JPEG = frozenset({"JPEG", "MPO"})
 
 _PLAIN_DECODING_BYTES = 8
-"""Bytes per pixel for Pillow's pixels beside ours (4 and 3), or beside turned ones (4 and 4)."""
+"""Bytes per pixel for Pillow's pixels beside ours (4 and 3), or beside turned ones (4 and 4).
+
+Without Pillow it is less: ours (3), or ours beside turned ones (3 and 3).
+"""
 
 _JPEG_BUFFERS = 0.5
 

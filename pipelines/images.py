@@ -153,6 +153,8 @@ def _sound_jpeg(content: bytes, reduced_to: int | None) -> Photo | None:
         return None
     orientation = _orientation(image)
     pixels = decode_sound_jpeg(content, image, orientation=orientation)
+    if pixels is None:
+        return None
     width, height = whole[::-1] if orientation in _SIDEWAYS else whole
     return Photo(
         pixels=pixels,

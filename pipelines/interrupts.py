@@ -3,7 +3,7 @@
 import math
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from types import FrameType
@@ -18,13 +18,16 @@ def ignore_interrupts() -> None:
 
 
 @contextmanager
-def interrupts_deferred(*, patience: float = math.inf) -> Iterator[list[int]]:
+def interrupts_deferred(
+    *, patience: float = math.inf, at_first: Callable[[], None] | None = None
+) -> Iterator[list[int]]:
     """Hold back SIGINT and SIGTERM during a `with` block; what they do comes at its end.
 
     In a thread other than the main one signals never arrive, and nothing happens.
 
     Args:
         patience: Seconds after the first of them from which on another one is not held back.
+        at_first: Called when the first of them arrives.
 
     Yields:
         The numbers of the signals that arrived so far.
@@ -37,6 +40,8 @@ def interrupts_deferred(*, patience: float = math.inf) -> Iterator[list[int]]:
 
     def remember(number: int, _frame: FrameType | None) -> None:
         nonlocal first
+        if not received and at_first is not None:
+            at_first()
         first = min(first, monotonic())
         if monotonic() - first > patience:
             signal.signal(number, earlier[signal.Signals(number)])

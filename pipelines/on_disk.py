@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import repeat
 from os import SEEK_END
+from threading import Lock
 from typing import IO, TypeVar, overload
 from weakref import finalize
 
@@ -29,6 +30,7 @@ class OnDisk(Sequence[Item]):
 
     def __init__(self, items: Iterable[Item] = ()) -> None:
         self._places = array("q")
+        self._lock = Lock()
         with _explained():
             self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the sequence
         finalize(self, _close, self._file)
@@ -38,10 +40,10 @@ class OnDisk(Sequence[Item]):
         """Write items from a position on. Those before it may follow."""
         for position, item in enumerate(items, start):
             self._places.extend(repeat(0, position + 1 - len(self._places)))
-            with _explained():
+            with self._lock, _explained():
                 self._places[position] = self._file.seek(0, SEEK_END)
                 pickle.dump(item, self._file)
-        with _explained():
+        with self._lock, _explained():
             self._file.flush()
 
     def __len__(self) -> int:
@@ -60,9 +62,10 @@ class OnDisk(Sequence[Item]):
         return self._read(self._places[index])
 
     def _read(self, place: int) -> Item:
-        self._file.seek(place)
-        item: Item = pickle.load(self._file)  # noqa: S301 - nobody else writes there
-        return item
+        with self._lock, _explained():
+            self._file.seek(place)
+            item: Item = pickle.load(self._file)  # noqa: S301 - nobody else writes there
+            return item
 
 
 def _close(file: IO[bytes]) -> None:
@@ -76,6 +79,6 @@ def _explained() -> Iterator[None]:
         yield
     except OSError as error:
         raise BanetError(
-            f"{tempfile.gettempdir()}: temporary files cannot be written ({error.strerror}); make "
-            "room there, or name another folder in TMPDIR"
+            f"{tempfile.tempdir or 'TMPDIR'}: temporary files cannot be written or read "
+            f"({error.strerror}); make room there, or name another folder in TMPDIR"
         ) from error

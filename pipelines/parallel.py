@@ -142,6 +142,11 @@ def open_pool(
         yield pool
 
 
+def tell_of_wait() -> None:
+    """Say why a run does not end at once."""
+    logger.info("waiting for what is in work; another interrupt ends the wait")
+
+
 def take_in_flight(results: Iterator[Result], take: Callable[[Result], None]) -> None:
     """Wait for the tasks in flight when a run ends early; another interrupt ends the wait.
 
@@ -231,7 +236,7 @@ class _OwnResults(Iterator[Result]):
     def __next__(self) -> Result:
         if not self._done:
             task = next(self._tasks)
-            with interrupts_deferred(patience=SAME_INTERRUPT_SECONDS):
+            with interrupts_deferred(patience=SAME_INTERRUPT_SECONDS, at_first=tell_of_wait):
                 self._done.append(self._function(task))
         return self._done.pop()
 

@@ -175,7 +175,7 @@ def _judged(
 
 def _tell_of_findings(summary: PrepareSummary) -> None:
     if logger.isEnabledFor(logging.DEBUG):
-        for name, finding in summary.found:
+        for name, finding in summary.found():
             logger.debug("%s: %s: %s", name, finding.kind, finding.message)
     counts = summary.findings.items()
     grave = [f"{count} {kind}" for kind, count in counts if KINDS[kind].severity != "note"]
@@ -232,13 +232,13 @@ def _summarise(
 
 def _refuse_failures(summary: PrepareSummary, options: PrepareOptions) -> None:
     if options.max_failures is not None and summary.failed > options.max_failures:
-        first = next(row for row in summary.problems if row.status == "failed")
+        first = next(row for row in summary.problems() if row.status == "failed")
         raise BanetError(
             f"{options.source}: {summary.failed} pairs failed, --max-failures allows "
             f"{options.max_failures}; no dataset was written. The first: {first.reason}"
         )
     if summary.stored == 0:
-        reasons = {row.reason for row in summary.problems}
+        reasons = {row.reason for row in summary.problems()}
         raise StoreError(
             f"{options.source}: none of {summary.discovered} pairs can be stored, no dataset "
             f"was written. For example: {min(reasons)}"

@@ -119,14 +119,12 @@ class PrepareSummary:
     findings: dict[str, int]
     rows: Sequence[ReportRow]
 
-    @property
     def problems(self) -> Iterator[ReportRow]:
-        """The samples that are not stored."""
+        """Yield the samples that are not stored."""
         return (row for row in self.rows if row.status != "stored")
 
-    @property
     def found(self) -> Iterator[tuple[str, Finding]]:
-        """Every finding, with the name of its sample."""
+        """Yield every finding, with the name of its sample."""
         return ((row.name, finding) for row in self.rows for finding in row.findings)
 
     @property
@@ -138,7 +136,7 @@ class PrepareSummary:
         """Return the JSON summary of the command."""
         found = [
             {"name": name, "severity": finding.severity, **asdict(finding)}
-            for name, finding in self.found
+            for name, finding in self.found()
         ]
         return {**self.accounting(), "found": found}
 
@@ -148,6 +146,7 @@ class PrepareSummary:
             each.name: getattr(self, each.name) for each in fields(self) if each.name != "rows"
         }
         problems = [
-            {"name": row.name, "status": row.status, "reason": row.reason} for row in self.problems
+            {"name": row.name, "status": row.status, "reason": row.reason}
+            for row in self.problems()
         ]
         return {**plain, "problems": problems}

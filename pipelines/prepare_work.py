@@ -13,7 +13,7 @@ from pipelines.examine import ReportRow, examine
 from pipelines.file_trees import remove_tree
 from pipelines.landmarks import ReferenceFace
 from pipelines.on_disk import OnDisk
-from pipelines.parallel import Pool, take_in_flight
+from pipelines.parallel import Pool, take_in_flight, tell_of_wait
 from pipelines.part_rows import Framed, forget_parts
 from pipelines.parts import make_part, part_tasks, settings_key, shard_pieces
 from pipelines.prepare_options import PrepareOptions
@@ -180,7 +180,8 @@ class PrepareWork:
                 yield result
         except BaseException:
             stopping = True
-            logger.info("waiting for what is in work; another interrupt ends the wait")
+            if self.pool.workers:  # else it has been waited for
+                tell_of_wait()
             with suppress(Exception):  # what ended the run is the error to tell of
                 take_in_flight(results, lambda _: None)
             raise

@@ -4,6 +4,8 @@ Pillow takes twice as long for the same values: it decodes to four bytes a pixel
 while no other thread can run Python.
 """
 
+from functools import partial
+
 import cv2
 import numpy as np
 import simplejpeg
@@ -14,10 +16,12 @@ JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 
 class FlawedJpegError(Exception):
-    """Something is wrong with the data of a JPEG file; the message is a remark for people."""
+    """The data of a JPEG file has a flaw that decoders pass over; the message is for people."""
 
 
-def decode_sound_jpeg(content: bytes, image: Image.Image, *, orientation: int) -> NDArray[np.uint8]:
+def decode_sound_jpeg(
+    content: bytes, image: Image.Image, *, orientation: int
+) -> NDArray[np.uint8] | None:
     """Decode a JPEG file in colour, unless something is wrong with it.
 
     Args:
@@ -27,20 +31,25 @@ def decode_sound_jpeg(content: bytes, image: Image.Image, *, orientation: int) -
         orientation: Of EXIF, 1 to 8.
 
     Returns:
-        RGB, (H, W, 3) uint8, upright, bit for bit as Pillow decodes it.
+        RGB, (H, W, 3) uint8, upright, bit for bit as Pillow decodes it, but for photos of a few
+        pixels that are decoded reduced. None if libjpeg-turbo cannot decode it in this way: it is
+        damaged beyond that, or its colours have a resolution that only Pillow knows.
 
     Raises:
         FlawedJpegError: There is a flaw. Pillow knows those that cost the rest of the picture.
     """
+    decode = partial(
+        simplejpeg.decode_jpeg, content, "RGB", min_height=image.height, min_width=image.width
+    )
     try:
-        pixels = simplejpeg.decode_jpeg(
-            content, "RGB", min_height=image.height, min_width=image.width
-        )
+        return _upright(decode(), orientation)
     except ValueError as error:
-        raise FlawedJpegError(
-            f"its JPEG data has a flaw ({error}), which the picture may show"
-        ) from error
-    return _upright(pixels, orientation)
+        flaw = f"its JPEG data has a flaw ({error}), which the picture may show"
+    try:
+        decode(strict=False)
+    except ValueError:
+        return None
+    raise FlawedJpegError(flaw)
 
 
 def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
@@ -56,7 +65,8 @@ def _upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
         case 6:
             turned = cv2.rotate(pixels, cv2.ROTATE_90_CLOCKWISE)
         case 7:
-            turned = cv2.rotate(cv2.transpose(pixels), cv2.ROTATE_180)
+            turned = cv2.transpose(pixels)
+            cv2.flip(turned, -1, turned)
         case 8:
             turned = cv2.rotate(pixels, cv2.ROTATE_90_COUNTERCLOCKWISE)
         case _:

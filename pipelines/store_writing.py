@@ -292,8 +292,9 @@ def _create_column(
     dtype = object if spec.dtype == "string" else spec.dtype
     values = iter(values)
     for start in range(0, count, VALUES_PER_CHUNK):
-        chunk = list(islice(values, VALUES_PER_CHUNK))
-        array[start : start + len(chunk)] = np.asarray(chunk, dtype=dtype)
+        length = min(VALUES_PER_CHUNK, count - start)
+        chunk = np.asarray(list(islice(values, length)), dtype=dtype)
+        array[start : start + length] = chunk.reshape(length, *spec.trailing)
 
 
 def _create_group(

@@ -103,7 +103,7 @@ def test_terminated_cell_goes_on_where_it_was(
     budget: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    budget.write_text("iterations = 60\nsize = 32\nbatch_size = 2\nvalidate_every = 60\n")
+    budget.write_text("iterations = 200\nsize = 32\nbatch_size = 2\nvalidate_every = 200\n")
     metrics = tmp_path / "runs" / "small" / "banet-64-base-seed0" / "metrics.jsonl"
     threading.Thread(target=terminate_when_there, args=(metrics,)).start()
     with pytest.raises(KeyboardInterrupt):
@@ -113,7 +113,7 @@ def test_terminated_cell_goes_on_where_it_was(
     with caplog.at_level("INFO"):
         tables.run([prepared], runs=tmp_path / "runs", models="banet-64-base")
 
-    begun = [int(each) for each in re.findall(r"iteration (\d+) of 60", caplog.text)]
+    begun = [int(each) for each in re.findall(r"iteration (\d+) of 200", caplog.text)]
     assert begun[-1] >= 20
     assert len(list(results.rglob("*.json"))) == 1
 

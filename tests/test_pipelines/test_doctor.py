@@ -33,7 +33,7 @@ def options(source: Path, dataset: Path, **changes: object) -> PrepareOptions:
 
 def found_by(source: Path, **changes: object) -> list[tuple[str, str]]:
     settings = options(source, source / "out.zarr", check=True, **changes)
-    return [(name, finding.kind) for name, finding in prepare(settings).found]
+    return [(name, finding.kind) for name, finding in prepare(settings).found()]
 
 
 @pytest.fixture

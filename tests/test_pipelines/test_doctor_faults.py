@@ -37,14 +37,14 @@ def copied(clean: Path, tmp_path: Path) -> Path:
 
 
 def test_clean_data_is_clean(clean: Path) -> None:
-    assert not [*check(clean).found]
+    assert not [*check(clean).found()]
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_is_found_where_it_is_and_nothing_else(copied: Path, name: str) -> None:
     kind, change = FAULTS[name]
     change(copied / "images" / "04.png", copied / "masks" / "04.png")
-    found = [*check(copied).found]
+    found = [*check(copied).found()]
     kinds = {finding.kind for _, finding in found}
     assert kind in kinds, found
     assert kinds - {kind} <= CONSEQUENCES.get(kind, set()), found

@@ -80,6 +80,18 @@ def test_what_a_flaw_leaves_of_a_photo_is_shown_with_a_remark() -> None:
     assert photo.note.startswith("its JPEG data has a flaw (")
 
 
+def test_colours_of_a_resolution_that_only_pillow_knows_are_no_flaw() -> None:
+    content = encoded(Image.fromarray(_picture(48, 96)), "JPEG", subsampling="4:4:4")
+    # In the header of the frame, three components follow, each with its sampling.
+    luminance = content.index(b"\xff\xc0") + 11
+    odd = content[:luminance] + b"\x31" + content[luminance + 1 :]
+
+    photo = decode_photo(odd)
+
+    assert np.array_equal(photo.pixels, _by_pillow(odd))
+    assert photo.note is None
+
+
 def test_half_a_photo_is_refused() -> None:
     content = encoded(Image.fromarray(_picture(333, 451)), "JPEG")
 

@@ -246,7 +246,7 @@ def test_a_photo_is_taken_when_it_is_whole_and_a_signal_ends_the_watch(
     folder, out = tmp_path / "inbox", tmp_path / "out"
     folder.mkdir()
     whole = write_photo(tmp_path / "photo.png", width=200, height=300).read_bytes()
-    options = ["--out", str(out), "--watch", "--stable-seconds", "1", "--weights", weights_file]
+    options = ["--out", str(out), "--watch", "--stable-seconds", "2", "--weights", weights_file]
     with subprocess.Popen(
         [sys.executable, "-m", "banet_cli", "segment", str(folder), *options, "--json"],
         cwd=Path(__file__).parents[2],

@@ -73,7 +73,7 @@ def candidates() -> Iterator[Candidate]:
     """Yield what is compared; the first one is what `pipelines/store_writing.py` does."""
     zstd, name = ZstdCodec(level=FRAME_LEVEL), f"zstd {FRAME_LEVEL}"
     yield Candidate(name=name, codec=zstd)
-    for level in (-5, 1, 3):
+    for level in (-5, -1, 3):
         yield Candidate(name=f"zstd {level}", codec=ZstdCodec(level=level))
     yield Candidate(name="raw", codec=None)
     for cname, level in ((BloscCname.lz4, 5), (BloscCname.zstd, 1)):

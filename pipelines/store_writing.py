@@ -42,9 +42,9 @@ from pipelines.whole_files import write_atomically
 SAMPLES_PER_SHARD = 64
 """A shard is written whole, from memory: 80 MB at 512 x 512, before it is packed."""
 
-FRAME_LEVEL = -1
-"""Of zstd, for frames: as small as at level 1, but read in half the time, see
-`benchmarks/store_codecs.py`."""
+FRAME_LEVEL = 1
+"""Of zstd, for frames: in `benchmarks/store_codecs.py` no codec that is as fast makes them smaller,
+and only none at all is faster to read."""
 
 VALUES_PER_CHUNK = 16_384
 """Of an array with a few numbers per sample, which is read as a whole."""

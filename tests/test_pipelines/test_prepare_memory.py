@@ -43,7 +43,7 @@ def write_pairs(folder: Path, count: int) -> None:
 def held_bytes(folder: Path, count: int) -> int:
     """Return what a run holds of so many pairs, and as many that cannot be used."""
     settings = PrepareOptions(
-        source=folder, dataset=folder / "out.zarr", size=16, workers=0, force=True
+        source=folder, dataset=folder / "out.zarr", size=32, workers=0, force=True
     )
     progress = WhenWriting()
     tracemalloc.start()
@@ -54,7 +54,7 @@ def held_bytes(folder: Path, count: int) -> int:
 
 
 def test_a_pair_takes_a_hundred_bytes_of_memory(tmp_path: Path) -> None:
-    few, many = 50, 450
+    few, many = 20, 170
     for count in (few, many):
         write_pairs(tmp_path / str(count), count)
 

@@ -188,7 +188,7 @@ def test_a_negative_number_of_workers_is_refused() -> None:
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.parallel.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("pipelines.dask_clusters.CONNECT_SECONDS", 0.5)
 
     with (
         pytest.raises(InputError, match=r"--scheduler tcp://127\.0\.0\.1:9"),

@@ -93,7 +93,7 @@ Workers = Annotated[
     typer.Option(
         metavar="N",
         help="Local worker threads; 0 runs all in the main thread.",
-        show_default="one per core; for `segment` one more on a CPU, behind URLs four per core",
+        show_default="one per core; for `segment` two with a GPU; behind URLs four",
     ),
 ]
 Scheduler = Annotated[

@@ -49,6 +49,14 @@ class Budget:
                 share.amount += more
             return True
 
+    def shrink(self, share: "Share", amount: int) -> None:
+        """Do what `Share.shrink` says."""
+        with self._changed:
+            less = max(0, share.amount - amount)
+            share.amount -= less
+            self._free += less
+            self._changed.notify_all()
+
 
 class Share:
     """A part of a budget that a thread holds.
@@ -67,3 +75,7 @@ class Share:
         Who waited while holding something could wait for ever, as others do the same.
         """
         return self._budget.grow(self, amount)
+
+    def shrink(self, amount: int) -> None:
+        """Give back all of this part but `amount`, if that is less."""
+        self._budget.shrink(self, amount)

@@ -23,8 +23,8 @@ def local_workers(
 ) -> int | None:
     """Return how many threads a local run takes; None if a cluster has its own.
 
-    On a CPU one more than there are cores, because one of them often waits for the disk. With a GPU
-    one thread per core decodes and encodes while as many wait for their turn.
+    On a CPU one per core: each leaves it to a thread beside it to wait for the disk. With a GPU one
+    per core decodes and encodes while as many wait for their turn.
 
     Args:
         options: Of the run.
@@ -39,7 +39,7 @@ def local_workers(
         return 0
     if is_far:
         return REMOTE_WORKERS_PER_CORE * available_cores()
-    return available_cores() * 2 if torch.device(device).type != "cpu" else available_cores() + 1
+    return available_cores() * (1 if torch.device(device).type == "cpu" else 2)
 
 
 def threads_per_worker(pool: Pool, options: SegmentOptions, device: str) -> int | None:

@@ -53,3 +53,14 @@ def test_a_share_grows_only_if_it_need_not_wait() -> None:
         assert not one.grow(8)
         assert one.grow(5)  # it is that large
     assert budget.held == 0
+
+
+def test_what_a_share_no_longer_needs_is_there_for_others() -> None:
+    budget = Budget(10)
+    with budget.taken(8) as one:
+        one.shrink(3)
+        assert budget.held == 3
+        one.shrink(5)  # it is that small
+        with budget.taken(7):
+            assert budget.held == 10
+    assert budget.held == 0

@@ -290,7 +290,7 @@ def test_several_gpus_are_no_secret(
 def test_on_a_gpu_as_many_workers_may_wait_as_there_are_cores(photos: Path) -> None:
     options = SegmentOptions(inputs=(photos,))
     assert local_workers(options, "cuda", photos=9, is_far=False) == 2 * available_cores()
-    assert local_workers(options, "cpu", photos=None, is_far=False) == available_cores() + 1
+    assert local_workers(options, "cpu", photos=None, is_far=False) == available_cores()
     assert local_workers(options, "cpu", photos=1, is_far=False) == 0
     assert local_workers(replace(options, workers=3), "cuda", photos=1, is_far=True) == 3
     assert (local_workers(options, "cpu", photos=9, is_far=True) or 0) > available_cores()

@@ -39,6 +39,9 @@ __all__ = ["PrepareOptions", "PrepareSummary", "prepare", "report_path"]
 LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENCE", "LICENCE.txt", "LICENSE.md")
 """Of a source; the first that is there counts."""
 
+PAIRS_PER_PROCESS = 200
+"""From so many pairs for each core on, processes are worth their start; before, threads do."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -67,9 +70,14 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
     if options.crops is not None:
         samples.put(len(samples), cropped_samples(samples, options.crops))
     logger.info("%s: %d samples listed, layout %s", source, len(samples), source_format)
+    is_far = is_remote(source) or is_remote(dataset)
     with (
         nullcontext(_do_nothing) if options.check else _exclusive(dataset) as check_held,
-        open_pool(workers=_workers(options, source, dataset), scheduler=options.scheduler) as pool,
+        open_pool(
+            workers=_workers(options, is_far=is_far),
+            scheduler=options.scheduler,
+            apart=_are_apart(options, len(samples), is_far=is_far),
+        ) as pool,
     ):
         work = PrepareWork(
             options=options,
@@ -121,12 +129,17 @@ def _do_nothing() -> None:
     """Check nothing: where nothing is written, nobody takes anything over."""
 
 
-def _workers(options: PrepareOptions, source: Location, dataset: Location) -> int | None:
-    """Return how many threads a local run takes, None for one per core."""
-    is_far = is_remote(source) or is_remote(dataset)
+def _workers(options: PrepareOptions, *, is_far: bool) -> int | None:
+    """Return how many workers a local run takes, None for one per core."""
     if options.workers is not None or not is_far:
         return options.workers
     return REMOTE_WORKERS_PER_CORE * available_cores()
+
+
+def _are_apart(options: PrepareOptions, count: int, *, is_far: bool) -> bool:
+    """Tell whether a local run over so many pairs has processes for workers."""
+    cores = available_cores()
+    return cores > 1 and not is_far and count >= PAIRS_PER_PROCESS * cores
 
 
 def _refuse_unfit_place(dataset: Location) -> None:

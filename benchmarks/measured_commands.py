@@ -1,20 +1,25 @@
 """Commands in processes of their own: how long they took, and how much they needed."""
 
+import math
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, sleep
+
+import psutil
 
 from pipelines.errors import BanetError
 
 BANET = (sys.executable, "-m", "banet_cli")
 
 SECONDS_BETWEEN_LOOKS = 0.01
+
+SECONDS_BETWEEN_LISTS = 0.2
+"""Of the processes that a command started: all of the machine are looked at."""
 
 SHOWN_BYTES = 2000
 """Of what a command that failed wrote last."""
@@ -56,9 +61,11 @@ def measure(command: Sequence[str | Path], *, allowed: Sequence[int] = (0,)) -> 
             [str(part) for part in command], stdout=output, stderr=errors
         )
         peaks: dict[int, int] = {}
-        ended = 0
+        ended, listed = 0, -math.inf
         while not ended:
-            for each in _family(process.pid):
+            if perf_counter() - listed > SECONDS_BETWEEN_LISTS:
+                family, listed = _family(process.pid), perf_counter()
+            for each in family:
                 # The last, since a new process has the memory of its parent for a moment.
                 peaks[each] = _peak_memory(each) or peaks.get(each, 0)
             sleep(SECONDS_BETWEEN_LOOKS)
@@ -79,13 +86,9 @@ def measure(command: Sequence[str | Path], *, allowed: Sequence[int] = (0,)) -> 
         )
 
 
-def _family(process: int) -> Iterator[int]:
-    """Yield a process, and all that it started, as far as Linux tells."""
-    yield process
-    for file in Path(f"/proc/{process}/task").glob("*/children"):
-        with suppress(OSError):  # the thread is gone
-            for child in file.read_text().split():
-                yield from _family(int(child))
+def _family(process: int) -> list[int]:
+    """Return a process that has not been waited for, and all that it started."""
+    return [process, *(each.pid for each in psutil.Process(process).children(recursive=True))]
 
 
 def _peak_memory(process: int) -> int:

@@ -80,8 +80,8 @@ def open_pool(
     """Open a pool of workers for the time of a `with` block.
 
     Args:
-        workers: Local workers, threads of this process: None for one per available core, 0 to run every task
-            in the calling thread.
+        workers: Local workers, which are threads of this process: None for one per available core,
+            0 to run every task in the calling thread.
         scheduler: Address of an existing Dask scheduler, such as `tcp://host:8786`; `workers`
             is then ignored, since the cluster has its own.
         gpus: So many processes share the local workers, each with a GPU of its own, which it knows

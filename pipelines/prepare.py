@@ -76,7 +76,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
         open_pool(
             workers=_workers(options, is_far=is_far),
             scheduler=options.scheduler,
-            apart=_are_apart(options, len(samples), is_far=is_far),
+            apart=not is_far and _pay_for_processes(len(samples)),
         ) as pool,
     ):
         work = PrepareWork(
@@ -136,10 +136,10 @@ def _workers(options: PrepareOptions, *, is_far: bool) -> int | None:
     return REMOTE_WORKERS_PER_CORE * available_cores()
 
 
-def _are_apart(options: PrepareOptions, count: int, *, is_far: bool) -> bool:
-    """Tell whether a local run over so many pairs has processes for workers."""
+def _pay_for_processes(pairs: int) -> bool:
+    """Tell whether there is enough to do for workers to be processes, if there are several."""
     cores = available_cores()
-    return cores > 1 and not is_far and count >= PAIRS_PER_PROCESS * cores
+    return cores > 1 and pairs >= PAIRS_PER_PROCESS * cores
 
 
 def _refuse_unfit_place(dataset: Location) -> None:

@@ -100,6 +100,7 @@ def test_a_worker_that_is_killed_loses_nothing(
     ],
 )
 def test_processes_are_for_several_workers_and_many_pairs(
+    *,
     pairs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -135,6 +136,7 @@ def have_written(_: int, folder: Path) -> bool:
     ids=["interrupt of a terminal", "termination of the run"],
 )
 def test_an_interrupted_run_ends_quietly_and_the_next_goes_on(
+    *,
     pairs: Path,
     whole: dict[str, bytes],
     command: tuple[str, str],

@@ -109,7 +109,7 @@ def local_processes(count: int) -> Iterator["distributed.Client"]:
             )
             client = stack.enter_context(Client(cluster))
             client.run(ignore_interrupts)
-            # Of packages too, as those of this process are: nothing is lost, nor said beside the log.
+            # Of packages too, as those of this process are, lest they write beside the log.
             client.run(logging.captureWarnings, capture=True)
             client.forward_logging(level=logging.WARNING)
         yield client

@@ -39,8 +39,8 @@ __all__ = ["PrepareOptions", "PrepareSummary", "prepare", "report_path"]
 LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENCE", "LICENCE.txt", "LICENSE.md")
 """Of a source; the first that is there counts."""
 
-PAIRS_PER_PROCESS = 200
-"""From so many pairs for each core on, processes are worth their start; before, threads do."""
+PAIRS_PER_PROCESS = 250
+"""From so many pairs per core on, processes are worth the half second by which they start later."""
 
 logger = logging.getLogger(__name__)
 

@@ -92,7 +92,7 @@ Workers = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Local workers; 0 runs all in the main thread.",
+        help="Local worker threads; 0 runs all in the main thread.",
         show_default="one per core; for `segment` two with a GPU; behind URLs four",
     ),
 ]

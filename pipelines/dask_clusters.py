@@ -1,4 +1,4 @@
-"""The Dask clusters that tasks run on: threads, processes and GPUs of this machine, and others.
+"""The Dask clusters that tasks run on: threads and GPUs of this machine, and clusters of others.
 
 A part of `pipelines.parallel`.
 """
@@ -6,7 +6,7 @@ A part of `pipelines.parallel`.
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import dask
 
 from pipelines import __version__
 from pipelines.errors import BanetError, InputError
-from pipelines.interrupts import ignore_interrupts, interrupts_blocked
+from pipelines.interrupts import ignore_interrupts
 
 if TYPE_CHECKING:
     import distributed
@@ -78,40 +78,6 @@ def local_threads(count: int) -> Iterator["distributed.Client"]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        yield client
-
-
-@contextmanager
-def local_processes(count: int) -> Iterator["distributed.Client"]:
-    """Open a cluster of so many processes, with a thread for tasks each.
-
-    They never wait for each other to run Python, as threads of one process do. One that is killed
-    is started anew, and another one does what it had in work. They end with this process, whatever
-    ends it.
-    """
-    from distributed import Client, LocalCluster
-
-    with ExitStack() as stack:
-        stack.enter_context(dask.config.set(_LOCAL_SETTINGS))
-        # Those that start would die of an interrupt, and this one could not stop them in the midst.
-        with interrupts_blocked():
-            cluster = stack.enter_context(
-                LocalCluster(
-                    n_workers=count,
-                    threads_per_worker=1,
-                    processes=True,
-                    memory_limit=None,
-                    extensions=_NODE["extensions"],
-                    dashboard_address=None,
-                    scheduler_kwargs=_NODE,
-                    silence_logs=logging.ERROR,
-                )
-            )
-            client = stack.enter_context(Client(cluster))
-            client.run(ignore_interrupts)
-            # Of packages too, as those of this process are, lest they write beside the log.
-            client.run(logging.captureWarnings, capture=True)
-            client.forward_logging(level=logging.WARNING)
         yield client
 
 

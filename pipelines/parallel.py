@@ -16,12 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from dask.system import CPU_COUNT
 from dask.utils import key_split
 
-from pipelines.dask_clusters import (
-    existing_cluster,
-    local_gpus,
-    local_processes,
-    local_threads,
-)
+from pipelines.dask_clusters import existing_cluster, local_gpus, local_threads
 from pipelines.errors import BanetError, ConfigError
 from pipelines.interrupts import interrupts_deferred
 
@@ -71,22 +66,17 @@ class Pool(Protocol):
 
 @contextmanager
 def open_pool(
-    *,
-    workers: int | None = None,
-    scheduler: str | None = None,
-    gpus: int = 0,
-    apart: bool = False,
+    *, workers: int | None = None, scheduler: str | None = None, gpus: int = 0
 ) -> Iterator[Pool]:
     """Open a pool of workers for the time of a `with` block.
 
     Args:
-        workers: Local workers, which are threads of this process: None for one per available core,
-            0 to run every task in the calling thread.
+        workers: Local worker threads: None for one per available core, 0 to run every task
+            in the calling thread.
         scheduler: Address of an existing Dask scheduler, such as `tcp://host:8786`; `workers`
             is then ignored, since the cluster has its own.
         gpus: So many processes share the local workers, each with a GPU of its own, which it knows
             as `cuda:0`; 0 for threads of this process. Needs `has_dask_cuda`.
-        apart: Several local workers are processes instead of threads of this one.
 
     Raises:
         ConfigError: `workers` is negative.
@@ -107,10 +97,6 @@ def open_pool(
         threads_each = max(1, count // gpus)
         with local_gpus(gpus, threads=threads_each) as client:
             yield DaskPool(client, workers=gpus * threads_each, processes=gpus)
-        return
-    if apart and count > 1:
-        with local_processes(count) as client:
-            yield DaskPool(client, workers=count, processes=count)
         return
     with local_threads(count) as client:
         yield DaskPool(client, workers=count, processes=1)

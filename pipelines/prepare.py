@@ -39,9 +39,6 @@ __all__ = ["PrepareOptions", "PrepareSummary", "prepare", "report_path"]
 LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENCE", "LICENCE.txt", "LICENSE.md")
 """Of a source; the first that is there counts."""
 
-PAIRS_PER_PROCESS = 250
-"""From so many pairs per core on, processes are worth the half second by which they start later."""
-
 logger = logging.getLogger(__name__)
 
 
@@ -70,14 +67,9 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
     if options.crops is not None:
         samples.put(len(samples), cropped_samples(samples, options.crops))
     logger.info("%s: %d samples listed, layout %s", source, len(samples), source_format)
-    is_far = is_remote(source) or is_remote(dataset)
     with (
         nullcontext(_do_nothing) if options.check else _exclusive(dataset) as check_held,
-        open_pool(
-            workers=_workers(options, is_far=is_far),
-            scheduler=options.scheduler,
-            apart=not is_far and _pay_for_processes(len(samples)),
-        ) as pool,
+        open_pool(workers=_workers(options, source, dataset), scheduler=options.scheduler) as pool,
     ):
         work = PrepareWork(
             options=options,
@@ -129,17 +121,12 @@ def _do_nothing() -> None:
     """Check nothing: where nothing is written, nobody takes anything over."""
 
 
-def _workers(options: PrepareOptions, *, is_far: bool) -> int | None:
-    """Return how many workers a local run takes, None for one per core."""
+def _workers(options: PrepareOptions, source: Location, dataset: Location) -> int | None:
+    """Return how many threads a local run takes, None for one per core."""
+    is_far = is_remote(source) or is_remote(dataset)
     if options.workers is not None or not is_far:
         return options.workers
     return REMOTE_WORKERS_PER_CORE * available_cores()
-
-
-def _pay_for_processes(pairs: int) -> bool:
-    """Tell whether there is enough to do for workers to be processes, if there are several."""
-    cores = available_cores()
-    return cores > 1 and pairs >= PAIRS_PER_PROCESS * cores
 
 
 def _refuse_unfit_place(dataset: Location) -> None:

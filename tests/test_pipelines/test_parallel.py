@@ -4,7 +4,6 @@ import signal
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -127,28 +126,6 @@ def test_another_interrupt_in_the_calling_thread_waits_for_nothing() -> None:
             next(results)
 
         assert list(results) == []
-
-
-def warn(number: int) -> None:
-    logging.getLogger("pipelines").warning("task %d", number)
-    warnings.warn("of a package", stacklevel=1)
-
-
-def test_processes_share_the_workers_and_what_they_warn_of_is_told(
-    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
-) -> None:
-    with open_pool(workers=2, apart=True) as pool:
-        processes = set(pool.map(process_of, range(20)))
-        assert [*pool.map(warn, [7])] == [None]
-        deadline = time.monotonic() + 5
-        while "task 7" not in caplog.text and time.monotonic() < deadline:
-            time.sleep(0.01)
-
-    assert (pool.workers, pool.processes) == (2, 2)
-    assert len(processes) == 2
-    assert os.getpid() not in processes
-    assert "task 7" in caplog.text
-    assert not capfd.readouterr().err
 
 
 @pytest.fixture

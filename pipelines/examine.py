@@ -6,7 +6,7 @@ Every listed pair is read, checked and hashed; then duplicates are marked and sp
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal
 
 import cv2
@@ -71,9 +71,9 @@ class ReportRow:
 
     def as_json(self) -> dict[str, object]:
         """Return the line of the report."""
-        line = asdict(replace(self, traits=None))
+        line = {each.name: getattr(self, each.name) for each in fields(self)}
         del line["traits"]
-        return line
+        return {**line, "findings": list(map(asdict, self.findings))}
 
 
 @dataclass(frozen=True, kw_only=True)

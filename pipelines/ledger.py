@@ -48,7 +48,7 @@ class LedgerRow:
         error: Why it failed; None if it did not.
         note: What there is to say about the reading, such as that only the first of several pages
             was taken; None if nothing.
-        seconds: Wall time that the photo took.
+        seconds: Wall time until its results were written, with that of the photo before.
         fingerprint: Identifies the weights and options of the run that wrote the row, so that
             runs with different ones can share a folder and each knows what it may skip.
     """

@@ -1,7 +1,7 @@
 """What is remembered of the samples of a part beside their frames, see `parts`."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from pipelines.doctor.facts import PairTraits
@@ -55,13 +55,17 @@ def write_rows(part: Location, rows: list[ReportRow], framed: list[Framed | None
     Raises:
         StoreError: It cannot be written.
     """
-    content = {
-        "rows": list(map(asdict, rows)),
-        "framed": [None if each is None else asdict(each) for each in framed],
-    }
+    content = {"rows": rows, "framed": framed}
     with failures(part):
         part.mkdir(parents=True, exist_ok=True)
-        write_atomically(part / ROWS_FILE, json.dumps(content, default=bytes.hex).encode())
+        write_atomically(part / ROWS_FILE, json.dumps(content, default=_plain).encode())
+
+
+def _plain(value: Any) -> object:
+    """Return what stands for bytes, or for a dataclass; `asdict` would copy all fields."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def read_rows(part: Location) -> tuple[list[ReportRow], list[Framed | None]] | None:

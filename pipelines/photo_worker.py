@@ -57,6 +57,7 @@ def segment_batch(task: BatchTask) -> BatchResult:
                 ended_by, undone = error, task.photos[number + 1 :]
                 break
             if photo.known is not None and made.row.sha256 == photo.known.sha256:
+                made.memory.close()
                 unchanged.append(made.row)
                 continue
             try:
@@ -143,6 +144,7 @@ class _PhotoWorker:
             del content
             made.memory.close()  # and the file is read again once there is enough
         self._segment_content(made, content)
+        del content
         share.shrink(sum(map(len, made.files.values())))
 
     def _read(self, row: LedgerRow) -> tuple[LedgerRow, bytes]:

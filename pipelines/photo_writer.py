@@ -2,12 +2,15 @@
 
 import os
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
+from queue import SimpleQueue
+from threading import Thread
 from typing import Self
 
+from pipelines.errors import BanetError
 from pipelines.ledger import LedgerRow
 from pipelines.photo_failures import reason_of
 from pipelines.photo_files import COMPOSITES, MASKS, RESULT_EXTENSIONS
@@ -41,10 +44,11 @@ class MadePhoto:
 
 
 class PhotoWriter:
-    """Writes the results of one photo while the next one is being made.
+    """Writes the results of one photo while the next one of the task is being made.
 
     A disk takes its time to say that a file will outlast a power cut, and no core should wait for
-    it. An object serves one task, as a context.
+    it. An object serves one task, as a context. Like those that run tasks its thread is a daemon:
+    a file system that never answers keeps no program from ending.
 
     Attributes:
         rows: Of the photos whose results were written, or could not be.
@@ -55,16 +59,18 @@ class PhotoWriter:
         self.rows: list[LedgerRow] = []
         self.clock = StageClock()
         self._settings = settings
-        self._thread = ThreadPoolExecutor(1)
-        self._writing: Future[LedgerRow] | None = None
+        self._made: SimpleQueue[MadePhoto | None] = SimpleQueue()
+        self._written: SimpleQueue[LedgerRow | BaseException] = SimpleQueue()
+        self._is_writing = False
 
     def __enter__(self) -> Self:
         """Start."""
+        Thread(target=self._write_all, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Wait for the end of what is being written."""
-        self._thread.shutdown()
+        """Begin nothing more."""
+        self._made.put(None)
 
     def put(self, made: MadePhoto) -> None:
         """Begin to write, once the results of the photo before are written.
@@ -74,10 +80,11 @@ class PhotoWriter:
         """
         try:
             self.finish()
-        except BaseException:
+        except BanetError:
             made.memory.close()
             raise
-        self._writing = self._thread.submit(self._write, made)
+        self._is_writing = True
+        self._made.put(made)
 
     def finish(self) -> None:
         """Wait until all is written.
@@ -85,26 +92,41 @@ class PhotoWriter:
         Raises:
             BanetError: Nothing more can be written.
         """
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            self.rows.append(writing.result())
+        if not self._is_writing:
+            return
+        written = self._written.get()
+        self._is_writing = False
+        if isinstance(written, BaseException):
+            raise written
+        self.rows.append(written)
 
-    def _write(self, made: MadePhoto) -> LedgerRow:
-        row = made.row
-        with made.memory:
+    def _write_all(self) -> None:
+        while (made := self._made.get()) is not None:
             try:
-                for path, content in made.files.items():
-                    with self.clock("write"):
-                        _make_folder(self._settings.out, path.rpartition("/")[0])
-                        write_atomically(path_in(self._settings.out, path), content)
-            except Exception as error:  # noqa: BLE001 # one photo must never end the run
-                reason = reason_of(error, row.source, self._settings, device=self._settings.device)
-                row = replace(made.read, error=reason)
-            finally:
-                made.files.clear()
+                with made.memory:
+                    written: LedgerRow | BaseException = self._finished(made)
+            except BaseException as error:  # noqa: BLE001 # it is raised to who waits for it
+                written = error
+            self._written.put(written)
+
+    def _finished(self, made: MadePhoto) -> LedgerRow:
+        row = made.row
+        try:
+            self._write(made.files)
+        except Exception as error:  # noqa: BLE001 # one photo must never end the run
+            reason = reason_of(error, row.source, self._settings, device=self._settings.device)
+            row = replace(made.read, error=reason)
+        finally:
+            made.files.clear()
         if not made.keeps_others:
             self._remove_outdated(row, made.photo.stem)
         return replace(row, seconds=round(time.perf_counter() - made.started, 4))
+
+    def _write(self, files: Mapping[str, bytes]) -> None:
+        for path, content in files.items():
+            with self.clock("write"):
+                _make_folder(self._settings.out, path.rpartition("/")[0])
+                write_atomically(path_in(self._settings.out, path), content)
 
     def _remove_outdated(self, row: LedgerRow, stem: str) -> None:
         """Delete what earlier runs made of a photo that failed now, or shows nobody any more.

@@ -23,7 +23,7 @@ def local_workers(
 ) -> int | None:
     """Return how many threads a local run takes; None if a cluster has its own.
 
-    On a CPU one per core: each leaves it to a thread beside it to wait for the disk. With a GPU one
+    On a CPU one per core, as each has a thread beside it that waits for the disk. With a GPU one
     per core decodes and encodes while as many wait for their turn.
 
     Args:

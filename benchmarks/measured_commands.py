@@ -1,5 +1,6 @@
 """Commands in processes of their own: how long they took, and how much they needed."""
 
+import math
 import os
 import subprocess
 import sys
@@ -9,11 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, sleep
 
+import psutil
+
 from pipelines.errors import BanetError
 
 BANET = (sys.executable, "-m", "banet_cli")
 
 SECONDS_BETWEEN_LOOKS = 0.01
+
+SECONDS_BETWEEN_LISTS = 0.2
+"""Of the processes that a command started: all of the machine are looked at."""
 
 SHOWN_BYTES = 2000
 """Of what a command that failed wrote last."""
@@ -26,8 +32,9 @@ class Measured:
     Attributes:
         exit_code: Its own.
         wall_seconds: From its start to its end.
-        cpu_seconds: Of all its threads.
-        peak_memory: Most bytes that were resident at once; 0 on systems other than Linux.
+        cpu_seconds: Of all its threads, and of the processes that it started and waited for.
+        peak_memory: Most bytes that were resident of it, and of each process that it started,
+            added up: more than were at once, since they share code. 0 on systems other than Linux.
         output: What it wrote to standard output.
     """
 
@@ -53,9 +60,14 @@ def measure(command: Sequence[str | Path], *, allowed: Sequence[int] = (0,)) -> 
         process = subprocess.Popen(  # noqa: S603 - a command of ours
             [str(part) for part in command], stdout=output, stderr=errors
         )
-        peak, ended = 0, 0
+        peaks: dict[int, int] = {}
+        ended, listed = 0, -math.inf
         while not ended:
-            peak = max(peak, _peak_memory(process.pid))
+            if perf_counter() - listed > SECONDS_BETWEEN_LISTS:
+                family, listed = _family(process.pid), perf_counter()
+            for each in family:
+                # The last, since a new process has the memory of its parent for a moment.
+                peaks[each] = _peak_memory(each) or peaks.get(each, 0)
             sleep(SECONDS_BETWEEN_LOOKS)
             ended, status, usage = os.wait4(process.pid, os.WNOHANG)
         wall = perf_counter() - started
@@ -69,9 +81,14 @@ def measure(command: Sequence[str | Path], *, allowed: Sequence[int] = (0,)) -> 
             exit_code=process.returncode,
             wall_seconds=wall,
             cpu_seconds=usage.ru_utime + usage.ru_stime,
-            peak_memory=peak,
+            peak_memory=sum(peaks.values()),
             output=output.read().decode(),
         )
+
+
+def _family(process: int) -> list[int]:
+    """Return a process that has not been waited for, and all that it started."""
+    return [process, *(each.pid for each in psutil.Process(process).children(recursive=True))]
 
 
 def _peak_memory(process: int) -> int:

@@ -6,7 +6,6 @@ from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
 
 from pipelines.affine import fit
 from pipelines.errors import MissingFileError, PhotoError
@@ -103,6 +102,8 @@ def read_landmarks(path: FilePath | Location | None) -> LandmarkFile:
 
 
 def _faces(content: bytes) -> list[Landmarks]:
+    from scipy.io import loadmat  # here, since most runs read no file of MATLAB
+
     try:
         tracker = loadmat(BytesIO(content), variable_names=["tracker"])["tracker"]
     except KeyError:

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.io import loadmat
 
 from pipelines.errors import PhotoError, UnclearMaskError
 from pipelines.images import Pixels
@@ -72,6 +71,8 @@ def alpha_convention(alpha: Pixels) -> str:
 
 
 def _matlab_mask(content: bytes) -> NDArray[np.generic]:
+    from scipy.io import loadmat  # here, since most runs read no file of MATLAB
+
     try:
         mask = loadmat(BytesIO(content), variable_names=["mask"])["mask"]
     except KeyError:

@@ -19,6 +19,7 @@ from dask.utils import key_split
 from pipelines.dask_clusters import existing_cluster, local_gpus, local_threads
 from pipelines.errors import BanetError, ConfigError
 from pipelines.interrupts import interrupts_deferred
+from pipelines.process_pool import local_processes
 
 if TYPE_CHECKING:
     import distributed
@@ -66,20 +67,26 @@ class Pool(Protocol):
 
 @contextmanager
 def open_pool(
-    *, workers: int | None = None, scheduler: str | None = None, gpus: int = 0
+    *,
+    workers: int | None = None,
+    scheduler: str | None = None,
+    gpus: int = 0,
+    modules: tuple[str, ...] = (),
 ) -> Iterator[Pool]:
     """Open a pool of workers for the time of a `with` block.
 
     Args:
-        workers: Local worker threads: None for one per available core, 0 to run every task
-            in the calling thread.
+        workers: Local workers, which are threads of this process: None for one per available core,
+            0 to run every task in the calling thread.
         scheduler: Address of an existing Dask scheduler, such as `tcp://host:8786`; `workers`
             is then ignored, since the cluster has its own.
         gpus: So many processes share the local workers, each with a GPU of its own, which it knows
             as `cuda:0`; 0 for threads of this process. Needs `has_dask_cuda`.
+        modules: Local workers are processes that have imported these; none for threads.
 
     Raises:
         ConfigError: `workers` is negative.
+        BanetError: Processes cannot be started.
         InputError: The scheduler does not answer.
     """
     if scheduler is not None:
@@ -97,6 +104,11 @@ def open_pool(
         threads_each = max(1, count // gpus)
         with local_gpus(gpus, threads=threads_each) as client:
             yield DaskPool(client, workers=gpus * threads_each, processes=gpus)
+        return
+    if modules:
+        window = count * WINDOW_PER_WORKER
+        with local_processes(count, window=window, modules=modules) as pool:
+            yield pool
         return
     with local_threads(count) as client:
         yield DaskPool(client, workers=count, processes=1)

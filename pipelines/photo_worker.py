@@ -104,7 +104,7 @@ class _PhotoWorker:
             seconds=0.0,
             fingerprint=self._settings.fingerprint,
         )
-        made = MadePhoto(photo=photo, read=row, row=row, started=started)
+        made = MadePhoto(photo=photo, read=row, row=row)
         with made.memory:
             try:
                 self._make(made)
@@ -113,9 +113,11 @@ class _PhotoWorker:
                 reason = reason_of(error, photo.source, self._settings, device=device)
                 made.row = replace(made.read, error=reason)
                 made.files.clear()
+                made.memory.close()
                 # A network may be down; results of earlier runs may hold.
                 made.keeps_others = isinstance(error, OutOfReachError)
             made.memory = made.memory.pop_all()
+        made.seconds = time.perf_counter() - started
         return made
 
     def _make(self, made: MadePhoto) -> None:

@@ -28,7 +28,7 @@ class MadePhoto:
         photo: The task.
         read: Its row as far as the file is known; it counts as failed.
         row: Its row once all files are written.
-        started: What `time.perf_counter` said when work on it began.
+        seconds: That it took so far.
         keeps_others: What earlier runs made of the photo is to stay, whatever the row says.
         files: Encoded, by their paths relative to the output folder; the mask comes last.
         memory: Its share of the process's memory.
@@ -37,7 +37,7 @@ class MadePhoto:
     photo: PhotoTask
     read: LedgerRow
     row: LedgerRow
-    started: float
+    seconds: float = 0.0
     keeps_others: bool = False
     files: dict[str, bytes] = field(default_factory=dict)
     memory: ExitStack = field(default_factory=ExitStack)
@@ -110,7 +110,7 @@ class PhotoWriter:
             self._written.put(written)
 
     def _finished(self, made: MadePhoto) -> LedgerRow:
-        row = made.row
+        row, started = made.row, time.perf_counter()
         try:
             self._write(made.files)
         except Exception as error:  # noqa: BLE001 # one photo must never end the run
@@ -120,7 +120,7 @@ class PhotoWriter:
             made.files.clear()
         if not made.keeps_others:
             self._remove_outdated(row, made.photo.stem)
-        return replace(row, seconds=round(time.perf_counter() - made.started, 4))
+        return replace(row, seconds=round(made.seconds + time.perf_counter() - started, 4))
 
     def _write(self, files: Mapping[str, bytes]) -> None:
         for path, content in files.items():

@@ -67,9 +67,14 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
     if options.crops is not None:
         samples.put(len(samples), cropped_samples(samples, options.crops))
     logger.info("%s: %d samples listed, layout %s", source, len(samples), source_format)
+    is_far = is_remote(source) or is_remote(dataset)
     with (
         nullcontext(_do_nothing) if options.check else _exclusive(dataset) as check_held,
-        open_pool(workers=_workers(options, source, dataset), scheduler=options.scheduler) as pool,
+        open_pool(
+            workers=_workers(options, is_far=is_far),
+            scheduler=options.scheduler,
+            modules=() if is_far else (__name__,),
+        ) as pool,
     ):
         work = PrepareWork(
             options=options,
@@ -121,9 +126,11 @@ def _do_nothing() -> None:
     """Check nothing: where nothing is written, nobody takes anything over."""
 
 
-def _workers(options: PrepareOptions, source: Location, dataset: Location) -> int | None:
-    """Return how many threads a local run takes, None for one per core."""
-    is_far = is_remote(source) or is_remote(dataset)
+def _workers(options: PrepareOptions, *, is_far: bool) -> int | None:
+    """Return how many workers a local run takes, None for one per core.
+
+    They are processes, but threads where they wait for what is behind URLs most of the time.
+    """
     if options.workers is not None or not is_far:
         return options.workers
     return REMOTE_WORKERS_PER_CORE * available_cores()

@@ -35,7 +35,7 @@ class PrepareOptions:
         preview: Folder for contact sheets; None for none.
         force: Replace a store that was made from other inputs or with other options.
         max_failures: Stop if more pairs than this fail; None for no limit.
-        workers: Local worker threads; None for one per core, 0 for none.
+        workers: Local workers; None for one per core, 0 for none.
         scheduler: Address of an existing Dask scheduler.
 
     Raises:

@@ -5,8 +5,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from pipelines.store import SPLITS
 
@@ -32,6 +30,10 @@ def leaders(hashes: NDArray[np.bytes_], firsts: NDArray[np.intp]) -> NDArray[np.
         hashes: Of all samples; equal photos, as crops are, belong to one group.
         firsts: For each the position of another sample of its group, or its own.
     """
+    # Here, since workers import this module with others, and never link photos.
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     known, places, numbers = np.unique(hashes, return_index=True, return_inverse=True)
     links = coo_array(
         (np.ones(len(numbers), bool), (numbers, numbers[firsts])), shape=(len(known), len(known))

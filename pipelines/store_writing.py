@@ -55,8 +55,14 @@ GROUP_FILE = "zarr.json"
 _STORE, _REPLACED = "store-", "replaced-"
 """How names of stores begin beside the path: of those that are made, and that were there."""
 
-# Chunks of nothing but zeros are written too, so that one that is lost can be told from them.
-zarr.config.set({"array.write_empty_chunks": True})
+zarr.config.set(
+    {
+        # Chunks of zeros are written too, so that one that is lost can be told from them.
+        "array.write_empty_chunks": True,
+        # The chunks of a shard are packed in one go: one by one takes a fifth longer.
+        "codec_pipeline.batch_size": SAMPLES_PER_SHARD,
+    }
+)
 
 
 class Piece(NamedTuple):

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from io import BytesIO
 
 import numpy as np
-from scipy.io import loadmat
 
 from pipelines.errors import InputError, MissingFileError, PhotoError
 from pipelines.images import Pixels
@@ -93,6 +92,8 @@ def _mean_mask(path: Location) -> Pixels:
 
 
 def _numbers(path: Location, variable: str) -> list[int]:
+    from scipy.io import loadmat  # here, since most runs read no file of MATLAB
+
     try:
         return sorted(np.ravel(loadmat(BytesIO(read_bytes(path)))[variable]).astype(int).tolist())
     except Exception as error:  # damaged files raise nearly anything

@@ -44,6 +44,14 @@ def test_the_peak_of_a_command_is_its_own() -> None:
     assert 200e6 < large.peak_memory < 300e6
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems say no peak while it lasts")
+def test_the_peak_of_a_command_holds_that_of_processes_that_it_started() -> None:
+    child = "import time; x = bytes([1]) * 200_000_000; time.sleep(0.8)"
+    script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+
+    assert 200e6 < measure([sys.executable, "-c", script]).peak_memory < 300e6
+
+
 def test_a_command_that_fails_says_what_it_said() -> None:
     with pytest.raises(BanetError, match="failed with 3: no luck"):
         measure(

@@ -1,0 +1,119 @@
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from pool_tasks import (
+    die_at_three,
+    die_once,
+    fail_at_three,
+    process_of,
+    sleep,
+    square,
+    survive_interrupts,
+    warn,
+)
+from worker_processes import workers_of
+
+from pipelines.errors import BanetError
+from pipelines.parallel import WINDOW_PER_WORKER, Pool, open_pool
+
+MODULES = ("pool_tasks",)
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows knows no SIGKILL")
+
+
+@pytest.fixture
+def two() -> Iterator[Pool]:
+    with open_pool(workers=2, modules=MODULES) as pool:
+        yield pool
+
+
+def test_all_results_come_back(two: Pool) -> None:
+    assert sorted(two.map(square, range(50))) == [number**2 for number in range(50)]
+    assert (two.workers, two.processes) == (2, 2)
+
+
+def test_without_tasks_there_are_no_results(two: Pool) -> None:
+    assert list(two.map(square, [])) == []
+
+
+def test_workers_are_other_processes(two: Pool) -> None:
+    found = set(two.map(process_of, range(8)))
+    assert len(found) == 2
+    assert os.getpid() not in found
+
+
+def test_tasks_are_drawn_only_as_results_are_taken(two: Pool) -> None:
+    drawn = []
+
+    def tasks() -> Iterator[int]:
+        for number in range(1000):
+            drawn.append(number)
+            yield number
+
+    next(iter(two.map(square, tasks())))
+    assert len(drawn) == 2 * WINDOW_PER_WORKER
+
+
+def test_what_a_task_raises_is_raised_and_the_others_go_on(two: Pool) -> None:
+    results = iter(two.map(fail_at_three, range(6)))
+    found = []
+    with pytest.raises(BanetError, match="three"):
+        found.extend(iter(lambda: next(results), None))
+    found.extend(results)
+    assert set(found) <= {0, 1, 2, 4, 5}
+    assert {4, 5} <= set(found)
+
+
+def test_after_an_interrupt_tasks_in_flight_come_to_their_end(two: Pool) -> None:
+    results = iter(two.map(sleep, [0.5, 0.5]))
+    threading.Timer(0.2, signal.raise_signal, [signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    assert list(results) == [0.5, 0.5]
+
+
+def test_workers_leave_interrupts_to_the_driver(two: Pool) -> None:
+    assert set(two.map(survive_interrupts, range(4))) <= set(two.map(process_of, range(8)))
+
+
+def test_warnings_of_packages_do_not_come_on_standard_error(
+    two: Pool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    list(two.map(warn, range(4)))
+    assert capfd.readouterr().err == ""
+
+
+def test_what_a_worker_that_is_killed_had_in_work_is_done_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_pool(workers=2, modules=MODULES) as pool:
+        markers = [tmp_path / str(number) for number in range(6)]
+        markers[0].touch()
+        assert sorted(pool.map(die_once, markers[:2])) == ["0", "1"]
+        assert "a worker process was killed" in caplog.text
+        assert sorted(pool.map(square, range(4))) == [0, 1, 4, 9]
+
+
+def test_work_that_kills_its_worker_again_and_again_ends_the_run() -> None:
+    with (
+        pytest.raises(BanetError, match="killed 4 times over the same work"),
+        open_pool(workers=2, modules=MODULES) as pool,
+    ):
+        list(pool.map(die_at_three, range(50)))
+    assert not workers_of(os.getpid())
+
+
+def test_an_error_that_leaves_the_block_ends_workers_amid_their_work() -> None:
+    started = time.monotonic()
+    with suppress(KeyboardInterrupt), open_pool(workers=2, modules=MODULES) as pool:
+        next(iter(pool.map(sleep, [0.1, 60.0, 60.0])))
+        raise KeyboardInterrupt
+    assert time.monotonic() - started < 30
+    assert not psutil.wait_procs(workers_of(os.getpid()), 5)[1]

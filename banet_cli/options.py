@@ -92,7 +92,7 @@ Workers = Annotated[
     int | None,
     typer.Option(
         metavar="N",
-        help="Local workers: threads, of `prepare` processes; 0 does one thing after the other.",
+        help="Local workers, threads or processes; 0 does one thing after the other.",
         show_default="one per core; for `segment` two with a GPU; behind URLs four",
     ),
 ]

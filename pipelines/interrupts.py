@@ -5,7 +5,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from time import monotonic
 from types import FrameType
 
@@ -16,24 +15,6 @@ def ignore_interrupts() -> None:
     """Let SIGINT and SIGTERM do nothing in this process, which another one stops by other means."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-
-
-@contextmanager
-def interrupts_blocked() -> Iterator[None]:
-    """Keep SIGINT and SIGTERM from this thread during a `with` block; they come at its end.
-
-    They never come to threads and processes that begin meanwhile, nor to any that those begin.
-    Where threads cannot block signals, as on Windows, nothing happens.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    resource_tracker.ensure_running()  # which would unblock them, if it began later
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ window, so that a million photos never make a million futures (dask/distributed#
 """
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -71,7 +72,7 @@ def open_pool(
     workers: int | None = None,
     scheduler: str | None = None,
     gpus: int = 0,
-    modules: tuple[str, ...] = (),
+    apart: bool = False,
 ) -> Iterator[Pool]:
     """Open a pool of workers for the time of a `with` block.
 
@@ -82,11 +83,11 @@ def open_pool(
             is then ignored, since the cluster has its own.
         gpus: So many processes share the local workers, each with a GPU of its own, which it knows
             as `cuda:0`; 0 for threads of this process. Needs `has_dask_cuda`.
-        modules: Local workers are processes that have imported these; none for threads.
+        apart: Local workers are processes instead of threads of this one, where the system lets
+            processes have pipes of others, as all but Windows do.
 
     Raises:
         ConfigError: `workers` is negative.
-        BanetError: Processes cannot be started.
         InputError: The scheduler does not answer.
     """
     if scheduler is not None:
@@ -105,9 +106,8 @@ def open_pool(
         with local_gpus(gpus, threads=threads_each) as client:
             yield DaskPool(client, workers=gpus * threads_each, processes=gpus)
         return
-    if modules:
-        window = count * WINDOW_PER_WORKER
-        with local_processes(count, window=window, modules=modules) as pool:
+    if apart and os.name == "posix":
+        with local_processes(count) as pool:
             yield pool
         return
     with local_threads(count) as client:

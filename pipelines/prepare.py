@@ -39,6 +39,10 @@ __all__ = ["PrepareOptions", "PrepareSummary", "prepare", "report_path"]
 LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENCE", "LICENCE.txt", "LICENSE.md")
 """Of a source; the first that is there counts."""
 
+PAIRS_FOR_PROCESSES = 400
+"""From so many pairs on, processes are worth the half second in which they start; for fewer, and
+where workers wait for what is behind URLs most of the time, threads do."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -73,7 +77,7 @@ def prepare(options: PrepareOptions, *, progress: Progress | None = None) -> Pre
         open_pool(
             workers=_workers(options, is_far=is_far),
             scheduler=options.scheduler,
-            modules=() if is_far else (__name__,),
+            apart=len(samples) >= PAIRS_FOR_PROCESSES and not is_far,
         ) as pool,
     ):
         work = PrepareWork(
@@ -127,10 +131,7 @@ def _do_nothing() -> None:
 
 
 def _workers(options: PrepareOptions, *, is_far: bool) -> int | None:
-    """Return how many workers a local run takes, None for one per core.
-
-    They are processes, but threads where they wait for what is behind URLs most of the time.
-    """
+    """Return how many workers a local run takes, None for one per core."""
     if options.workers is not None or not is_far:
         return options.workers
     return REMOTE_WORKERS_PER_CORE * available_cores()

@@ -1,224 +1,223 @@
 """Processes of this machine that run tasks, for work that Python itself has a large part in.
 
-Threads of one process wait for each other to run Python; processes do not. They are forked from a
-server that has imported what they need, and has no threads that would not survive it.
+Threads of one process wait for each other to run Python; processes do not. Each is a Python of its
+own with a pipe to its driver, and shares nothing with the others: no lock, no queue, no server that
+one that is killed could leave in disorder.
 """
 
 import logging
-import multiprocessing
 import os
+import pickle
+import signal
+import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from itertools import islice
-from multiprocessing import forkserver
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, Pipe, wait
+from queue import SimpleQueue
 from threading import Thread
-from typing import Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from pipelines.errors import BanetError
-from pipelines.interrupts import ignore_interrupts, interrupts_blocked
+from pipelines.interrupts import ignore_interrupts, interrupts_deferred
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 MOST_LOSSES = 3
-"""So often a task is done again after a worker died; it may be what kills them."""
+"""So often a task is done again whose worker died; it may be what kills them."""
 
-_HAS_SERVER = sys.platform == "linux"
-"""Elsewhere what systems and packages have open does not survive a fork, and workers start anew."""
-
-_CONTEXT = multiprocessing.get_context("forkserver" if _HAS_SERVER else "spawn")
+_SERVE = "import sys; sys.path[:] = sys.argv[2:]; from pipelines.process_pool import serve; serve()"
+"""What a worker runs; it finds packages where its driver does, and nowhere else."""
 
 logger = logging.getLogger(__name__)
 
 
-def start_server(*modules: str) -> None:
-    """Start what workers are forked from, unless it runs; it goes on while this process does.
-
-    Args:
-        modules: It imports these, so that workers need not.
-    """
-    if _HAS_SERVER:
-        # Those of this thread are inherited: an interrupt is for the driver to act on.
-        with interrupts_blocked(), _explained():
-            _CONTEXT.set_forkserver_preload(list(modules))
-            forkserver.ensure_running()
-
-
 @contextmanager
-def local_processes(
-    count: int, *, window: int, modules: tuple[str, ...]
-) -> Iterator["ProcessPool"]:
-    """Open a pool of worker processes for the time of a `with` block.
+def local_processes(count: int) -> Iterator["ProcessPool"]:
+    """Open a pool of up to so many worker processes for the time of a `with` block.
 
-    They end with it, or with this process if that is killed. An error that leaves the block, as
-    another interrupt is, ends them amid their work.
-
-    Args:
-        count: Of processes; each runs one task at a time.
-        window: Tasks in flight.
-        modules: See `start_server`.
-
-    Raises:
-        BanetError: They cannot be started.
+    They start as they are needed, and end with the block, or with this process if that is killed;
+    what they have in work then is given up.
     """
-    start_server(*modules)
-    workers = _Workers(count)
+    pool = ProcessPool(count)
     try:
-        yield ProcessPool(workers, count=count, window=window)
-    except BaseException:
-        workers.close(at_once=True)
-        raise
-    workers.close()
+        yield pool
+    finally:
+        pool.close()
 
 
 class ProcessPool:
     """Runs tasks in processes of this machine; a `pipelines.parallel.Pool`."""
 
-    def __init__(self, workers: "_Workers", *, count: int, window: int) -> None:
+    def __init__(self, count: int) -> None:
         self.workers = self.processes = count
-        self._workers = workers
-        self._window = window
+        self._started: list[_Worker] = []
+        self._idle: list[_Worker] = []
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
-        """Yield results in order of completion, with a bounded number of tasks in flight."""
-        return _ProcessResults(self._workers, function, iter(tasks), window=self._window)
+        """Yield results in order of completion; each process has one task at a time."""
+        return _ProcessResults(self, function, iter(tasks))
+
+    def take(self) -> "_Worker":
+        """Return a worker that has nothing to do.
+
+        Raises:
+            BanetError: It cannot be started.
+        """
+        if not self._idle:
+            self._idle.append(_Worker())
+            self._started.append(self._idle[-1])
+        return self._idle.pop()
+
+    def give_back(self, worker: "_Worker") -> None:
+        """Let others use a worker."""
+        self._idle.append(worker)
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in self._started:
+            worker.end()
+
+
+class _InWork(NamedTuple, Generic[Task]):
+    worker: "_Worker"
+    task: Task
+    losses: int
 
 
 class _ProcessResults(Iterator[Result], Generic[Task, Result]):
     """The results of `ProcessPool.map`; no generator, since those end at the first interrupt."""
 
     def __init__(
-        self,
-        workers: "_Workers",
-        function: Callable[[Task], Result],
-        tasks: Iterator[Task],
-        *,
-        window: int,
+        self, pool: ProcessPool, function: Callable[[Task], Result], tasks: Iterator[Task]
     ) -> None:
-        self._workers = workers
+        self._pool = pool
         self._function = function
         self._tasks = tasks
-        self._window = window
-        self._in_flight: dict[Future[Result], tuple[Task, int]] = {}
-        """Tasks, and how many times workers died meanwhile."""
+        self._in_work: dict[Connection, _InWork[Task]] = {}
 
     def __next__(self) -> Result:
         # Before a result is taken, so that none is lost if drawing a task fails or is interrupted.
-        for task in islice(self._tasks, self._window - len(self._in_flight)):
-            self._submit(task, losses=0)
-        while self._in_flight:
-            done = wait(self._in_flight, return_when=FIRST_COMPLETED).done
-            future = next(iter(done))
-            if _is_lost(future):
-                self._do_again()
-            else:
-                del self._in_flight[future]
-                return future.result()
+        while len(self._in_work) < self._pool.workers:
+            try:
+                task = next(self._tasks)
+            except StopIteration:
+                break
+            self._begin(task, losses=0)
+        while self._in_work:
+            pipe = wait(self._in_work)[0]
+            assert isinstance(pipe, Connection)
+            with interrupts_deferred():  # half a message would be of no use
+                in_work = self._in_work.pop(pipe)
+                try:
+                    error, result = in_work.worker.receive()
+                except EOFError:
+                    self._do_again(in_work)
+                    continue
+                self._pool.give_back(in_work.worker)
+            if error is not None:
+                raise error
+            return result
         raise StopIteration
 
-    def _submit(self, task: Task, *, losses: int) -> None:
-        try:
-            future = self._workers.submit(self._function, task)
-        except BrokenProcessPool as error:
-            future = Future()
-            future.set_exception(error)
-        self._in_flight[future] = task, losses
+    def _begin(self, task: Task, *, losses: int) -> None:
+        with interrupts_deferred():
+            worker = self._pool.take()
+            worker.send(self._function, task)
+            self._in_work[worker.pipe] = _InWork(worker, task, losses)
 
-    def _do_again(self) -> None:
-        """Replace the workers, of which one died, and give them what was in work.
+    def _do_again(self, lost: _InWork[Task]) -> None:
+        """Give another worker what one had in work when it died.
 
         Raises:
-            BanetError: One died too often.
+            BanetError: That happened too often.
         """
-        self._workers.replace()
-        lost = {future: each for future, each in self._in_flight.items() if _is_lost(future)}
-        if max(losses for _, losses in lost.values()) == MOST_LOSSES:
+        death = lost.worker.end()
+        if lost.losses == MOST_LOSSES:
             raise BanetError(
-                f"a worker process was killed {MOST_LOSSES + 1} times over the same work, most "
-                "likely for want of memory (the system's log says so); use fewer --workers, and "
-                "run the same command again, which goes on from there"
+                f"worker processes died {MOST_LOSSES + 1} times over the same work (of the last: "
+                f"{death}); with fewer --workers there is more memory for each, and the same "
+                "command goes on from there"
             )
-        logger.warning("a worker process was killed; what it had in work is done again")
-        for future, (task, losses) in lost.items():
-            del self._in_flight[future]
-            self._submit(task, losses=losses + 1)
+        logger.warning("a worker process died (%s); what it had in work is done again", death)
+        self._begin(lost.task, losses=lost.losses + 1)
 
 
-class _Workers:
-    """The processes, which are replaced when one dies."""
+class _Worker:
+    """A process, as its driver sees it.
 
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._open()
+    Raises:
+        BanetError: It cannot be started.
+    """
 
-    def _open(self) -> None:
-        with _explained():
-            watched, self._held = _CONTEXT.Pipe(duplex=False)
-            self._executor = ProcessPoolExecutor(
-                self._count, mp_context=_CONTEXT, initializer=_begin, initargs=(watched,)
-            )
+    def __init__(self) -> None:
+        try:
+            self.pipe, theirs = Pipe()
+            with theirs:
+                self._process = subprocess.Popen(  # noqa: S603 - a command of ours
+                    [sys.executable, "-P", "-c", _SERVE, str(theirs.fileno()), *sys.path],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,  # which is for the result of the command
+                    start_new_session=True,  # an interrupt of the terminal is for the driver
+                )
+        except OSError as error:
+            raise BanetError(
+                f"a worker process cannot be started ({error}); use --workers 0 to go without"
+            ) from error
 
-    def submit(self, function: Callable[[Task], Result], task: Task) -> "Future[Result]":
-        """Give a task to the next worker that is free.
+    def send(self, function: Callable[[Task], Result], task: Task) -> None:
+        """Give it a task; if it has died, `receive` says so."""
+        message = pickle.dumps((function, task))
+        with suppress(OSError):
+            self.pipe.send_bytes(message)
+
+    def receive(self) -> tuple[Exception | None, Any]:
+        """Return what its task raised, and else returned.
 
         Raises:
-            BrokenProcessPool: One has died.
-            BanetError: A worker that is needed cannot be started.
+            EOFError: It died.
         """
-        with interrupts_blocked(), _explained():  # which it may start
-            return self._executor.submit(function, task)
+        try:
+            message = self.pipe.recv_bytes()
+        except OSError as error:
+            raise EOFError from error
+        return pickle.loads(message)  # noqa: S301 - from a process of ours
 
-    def close(self, *, at_once: bool = False) -> None:
-        """End the processes.
-
-        Args:
-            at_once: Amid their work.
-        """
-        if at_once:
-            self._held.close()
-        self._executor.shutdown(cancel_futures=True)
-        self._held.close()
-
-    def replace(self) -> None:
-        """End those that are left, and begin with new ones."""
-        self.close(at_once=True)
-        self._open()
+    def end(self) -> str:
+        """End it, amid its work if need be, and say how it ended if it had already."""
+        with suppress(OSError):
+            self.pipe.close()
+        self._process.kill()
+        code = self._process.wait()
+        return f"code {code}" if code >= 0 else signal.Signals(-code).name
 
 
-def _begin(watched: Connection) -> None:
-    """Prepare a worker.
-
-    Args:
-        watched: Nothing comes from there, and its end when the worker is to end.
-    """
+def serve() -> None:
+    """Be a worker: run tasks that come through a pipe until its other end is closed."""
     ignore_interrupts()
     logging.captureWarnings(capture=True)  # of packages; nobody wants them on standard error
+    pipe = Connection(int(sys.argv[1]))
+    messages: SimpleQueue[bytes] = SimpleQueue()
 
-    def end_with_it() -> None:
-        with suppress(EOFError, OSError):
-            watched.recv_bytes()
-        os._exit(1)
+    def receive() -> None:
+        while True:
+            try:
+                messages.put(pipe.recv_bytes())
+            except (EOFError, OSError):
+                os._exit(0)
 
-    Thread(target=end_with_it, daemon=True).start()
-
-
-def _is_lost(future: "Future[Result]") -> bool:
-    """Tell whether a future has ended, and without what its task returned or raised."""
-    return future.done() and (
-        future.cancelled() or isinstance(future.exception(), BrokenProcessPool)
-    )
+    Thread(target=receive, daemon=True).start()
+    while True:
+        pipe.send_bytes(_outcome(messages.get()))
 
 
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Say what can be done where the system lets no process begin."""
+def _outcome(message: bytes) -> bytes:
     try:
-        yield
-    except (OSError, NotImplementedError) as error:  # the second where there are no semaphores
-        raise BanetError(
-            f"worker processes cannot be started ({error}); use --workers 0 to go without"
-        ) from error
+        function, task = pickle.loads(message)  # noqa: S301 - from its driver
+        return pickle.dumps((None, function(task)))
+    except Exception as error:  # noqa: BLE001 # it is raised to whoever asked for the result
+        error.add_note(f"In a worker process:\n{traceback.format_exc()}")
+        return pickle.dumps((error, None))

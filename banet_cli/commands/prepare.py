@@ -115,11 +115,6 @@ def prepare(
     verbose: options.Verbose = False,
 ) -> None:
     """Make a dataset for training from photos and their masks."""
-    from pipelines.process_pool import start_server
-
-    if workers != 0 and scheduler is None:
-        start_server("banet_cli.app", "pipelines.prepare")  # which imports while this one does
-
     from banet_cli.console import Console
     from banet_cli.prepare_report import prepare_report
     from pipelines.prepare import PrepareOptions

@@ -4,6 +4,7 @@ import os
 import signal
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from pipelines.errors import BanetError
@@ -11,6 +12,14 @@ from pipelines.errors import BanetError
 
 def square(number: int) -> int:
     return number * number
+
+
+def same(text: str) -> str:
+    return text
+
+
+def unsendable(_: int) -> Callable[[], None]:
+    return lambda: None
 
 
 def process_of(_: int) -> int:

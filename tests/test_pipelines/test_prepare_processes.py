@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,20 @@ from file_contents import file_contents
 from processes import kill_group, started, wait_until
 from worker_processes import workers_of
 
+from pipelines.errors import BanetError
 from pipelines.prepare import PrepareOptions, prepare
-
-BANET = (sys.executable, "-m", "banet_cli")
 
 COUNT = 140
 """Pairs: two whole shards and some more, in eight parts."""
+
+BANET = """
+import pipelines.prepare
+from banet_cli.app import main
+
+pipelines.prepare.PAIRS_FOR_PROCESSES = 1
+main()
+"""
+"""The command, for which few pairs are worth the start of processes. It has no guard."""
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes as on Linux")
 
@@ -41,10 +52,23 @@ def whole(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, by
     return file_contents(folder)
 
 
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    script = tmp_path_factory.mktemp("command") / "banet.py"
+    script.write_text(BANET)
+    return sys.executable, str(script)
+
+
+@pytest.fixture
+def few_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.prepare.PAIRS_FOR_PROCESSES", 1)
+
+
 def options(source: Path, dataset: Path, **changes: Any) -> PrepareOptions:
     return PrepareOptions(source=source, dataset=dataset, **{"size": 32, "workers": 2, **changes})
 
 
+@pytest.mark.usefixtures("few_suffice")
 def test_a_worker_that_is_killed_loses_nothing(
     pairs: Path, whole: dict[str, bytes], tmp_path: Path
 ) -> None:
@@ -62,13 +86,49 @@ def test_a_worker_that_is_killed_loses_nothing(
     assert not workers_of(os.getpid())
 
 
-@pytest.mark.parametrize(
-    ("changes", "processes"),
-    [({}, 2), ({"check": True}, 2), ({"workers": 1}, 1), ({"workers": 0}, 0)],
-)
-def test_local_workers_are_processes(
-    pairs: Path, tmp_path: Path, changes: dict[str, Any], processes: int
+@pytest.mark.usefixtures("few_suffice")
+def test_workers_that_are_killed_all_the_time_end_the_run(
+    pairs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    over = threading.Event()
+
+    def kill() -> None:
+        while not over.wait(0.01):
+            for worker in workers_of(os.getpid()):
+                with suppress(psutil.NoSuchProcess):
+                    worker.kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with pytest.raises(BanetError, match="died 4 times over the same work"):
+            prepare(options(pairs, tmp_path / "out.zarr"))
+    finally:
+        over.set()
+        killer.join()
+    assert "done again" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("least", "changes", "processes"),
+    [
+        (COUNT, {}, 2),
+        (COUNT, {"check": True}, 2),
+        (COUNT, {"workers": 1}, 1),
+        (COUNT, {"workers": 0}, 0),
+        (COUNT + 1, {}, 0),
+    ],
+)
+def test_local_workers_are_processes_where_there_are_many_pairs(
+    *,
+    pairs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    least: int,
+    changes: dict[str, Any],
+    processes: int,
+) -> None:
+    monkeypatch.setattr("pipelines.prepare.PAIRS_FOR_PROCESSES", least)
     found: list[psutil.Process] = []
 
     def look() -> None:
@@ -77,6 +137,20 @@ def test_local_workers_are_processes(
     prepare(options(pairs, tmp_path / "out.zarr", **changes), progress=At(look))
 
     assert len(found) == processes
+
+
+def test_workers_run_no_code_of_the_current_folder(
+    pairs: Path, command: tuple[str, str], tmp_path: Path
+) -> None:
+    for name in ("selectors.py", "pickle.py", "pipelines.py", "cv2.py"):
+        (tmp_path / name).write_text("raise SystemExit('foreign code')")
+    places = (str(pairs), str(tmp_path / "out.zarr"), "--size", "32", "--workers", "2", "--quiet")
+    done = subprocess.run(
+        [*command, "prepare", *places], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3, done.stderr  # for the file that is no photo
+    assert "foreign" not in done.stderr
+    assert "died" not in done.stderr
 
 
 def have_started(run: int, _: Path) -> bool:
@@ -103,10 +177,11 @@ def test_an_interrupted_run_ends_quietly_and_the_next_goes_on(
     code: int,
     whom: Callable[[int, int], None],
     moment: Callable[[int, Path], bool],
+    command: tuple[str, str],
 ) -> None:
     folder, log = tmp_path / "made", tmp_path / "log"
     folder.mkdir()
-    with started(*BANET, "prepare", *places(pairs, folder), log=log) as run:
+    with started(*command, "prepare", *places(pairs, folder), log=log) as run:
         assert wait_until(lambda: moment(run.pid, folder), run), log.read_text()
         left = workers_of(run.pid)
         whom(run.pid, number)
@@ -121,11 +196,11 @@ def test_an_interrupted_run_ends_quietly_and_the_next_goes_on(
 
 
 def test_workers_end_with_a_run_that_is_killed(
-    pairs: Path, whole: dict[str, bytes], tmp_path: Path
+    pairs: Path, whole: dict[str, bytes], command: tuple[str, str], tmp_path: Path
 ) -> None:
     folder, log = tmp_path / "made", tmp_path / "log"
     folder.mkdir()
-    with started(*BANET, "prepare", *places(pairs, folder), log=log) as run:
+    with started(*command, "prepare", *places(pairs, folder), log=log) as run:
         assert wait_until(lambda: have_written(run.pid, folder), run), log.read_text()
         left = workers_of(run.pid)
         os.kill(run.pid, signal.SIGKILL)

@@ -157,7 +157,7 @@ class _Worker:
             self.pipe, theirs = Pipe()
             with theirs:
                 self._process = subprocess.Popen(  # noqa: S603 - a command of ours
-                    [sys.executable, "-P", "-c", _SERVE, str(theirs.fileno()), *sys.path],
+                    [sys.executable, "-c", _SERVE, str(theirs.fileno()), *sys.path],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,  # which is for the result of the command

@@ -115,6 +115,8 @@ def main() -> NoReturn:
     """Be the `banet` command."""
     signal.signal(signal.SIGTERM, _terminate)
     exit_code = run(sys.argv[1:])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)  # amid Python's own end they would raise tracebacks
     # Python's last collection would look at all that torch has loaded, for a third of a second.
     gc.freeze()
     sys.exit(exit_code)

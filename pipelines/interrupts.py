@@ -7,8 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from types import FrameType
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+SAME_INTERRUPT_SECONDS = 1.0
+"""Interrupts so close together are one: `timeout`, for instance, sends each signal twice."""
+
+_Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
+"""What `signal.getsignal` returns."""
 
 
 def ignore_interrupts() -> None:
@@ -37,22 +44,35 @@ def interrupts_deferred(
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
+    earlier = {number: signal.getsignal(number) for number in SIGNALS}
+    is_held = True
 
-    def remember(number: int, _frame: FrameType | None) -> None:
+    def remember(number: int, frame: FrameType | None) -> None:
         nonlocal first
-        if not received and at_first is not None:
-            at_first()
         first = min(first, monotonic())
-        if monotonic() - first > patience:
-            signal.signal(number, earlier[signal.Signals(number)])
-            signal.raise_signal(number)
+        if not is_held or monotonic() - first > patience:
+            _act(earlier[signal.Signals(number)], number, frame)
+            return
         received.append(number)
+        if len(received) == 1 and at_first is not None:
+            at_first()
 
-    earlier = {number: signal.signal(number, remember) for number in SIGNALS}
     try:
+        for number in SIGNALS:
+            signal.signal(number, remember)
         yield received
     finally:
+        # From here on what is still installed does no harm, should an interrupt come in between.
+        is_held = False
         for number, handler in earlier.items():
             signal.signal(number, handler)
-    if received:
-        signal.raise_signal(received[0])
+        if received:
+            signal.raise_signal(received[0])
+
+
+def _act(handler: _Handler, number: int, frame: FrameType | None) -> None:
+    if callable(handler):
+        handler(number, frame)
+    else:
+        signal.signal(number, handler)
+        signal.raise_signal(number)

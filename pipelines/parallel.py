@@ -19,7 +19,7 @@ from dask.utils import key_split
 
 from pipelines.dask_clusters import existing_cluster, local_gpus, local_threads
 from pipelines.errors import BanetError, ConfigError
-from pipelines.interrupts import interrupts_deferred
+from pipelines.interrupts import SAME_INTERRUPT_SECONDS, interrupts_deferred
 from pipelines.process_pool import local_processes
 
 if TYPE_CHECKING:
@@ -36,9 +36,6 @@ REMOTE_WORKERS_PER_CORE = 4
 """Threads that read and write behind URLs spend more time waiting than computing."""
 
 RESULTS_PER_CLEARING = 1000
-
-SAME_INTERRUPT_SECONDS = 1.0
-"""Interrupts so close together are one: `timeout`, for instance, sends each signal twice."""
 
 logger = logging.getLogger(__name__)
 
@@ -126,16 +123,25 @@ def tell_of_wait() -> None:
     logger.info("waiting for what is in work; another interrupt ends the wait")
 
 
-def take_in_flight(results: Iterator[Result], take: Callable[[Result], None]) -> None:
+def take_in_flight(
+    results: Iterator[Result],
+    take: Callable[[Result], None],
+    *,
+    at_first: Callable[[], None] | None = None,
+) -> None:
     """Wait for the tasks in flight when a run ends early; another interrupt ends the wait.
 
     Args:
         results: Of `Pool.map`, which is given no more tasks.
         take: Is given each.
+        at_first: Called before.
     """
     stopped = monotonic()
     while True:
         try:
+            if at_first is not None:
+                say, at_first = at_first, None
+                say()
             for result in results:
                 take(result)
         except KeyboardInterrupt:

@@ -1,8 +1,8 @@
 """What `banet prepare` shares out among workers: looking at pairs, and writing shards."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, TypeVar
@@ -81,9 +81,10 @@ class PrepareWork:
         )
         rows: OnDisk[ReportRow] = OnDisk()
         self.progress.start("checking", len(samples))
-        for start, found in self._done(partial(examine, self.options.size), batches):
-            rows.put(start, found)
-            self.progress.advance(len(found))
+        with closing(self._done(partial(examine, self.options.size), batches)) as done:
+            for start, found in done:
+                rows.put(start, found)
+                self.progress.advance(len(found))
         self.progress.finish()
         return rows
 
@@ -101,11 +102,12 @@ class PrepareWork:
         framed: OnDisk[Framed | None] = OnDisk()
         known = 0
         self.progress.start("checking", len(samples))
-        for part in self._done(work, part_tasks(samples)):
-            rows.put(part.start, part.rows)
-            framed.put(part.start, part.framed)
-            known += len(part.rows) if part.is_known else 0
-            self.progress.advance(len(part.rows))
+        with closing(self._done(work, part_tasks(samples))) as done:
+            for part in done:
+                rows.put(part.start, part.rows)
+                framed.put(part.start, part.framed)
+                known += len(part.rows) if part.is_known else 0
+                self.progress.advance(len(part.rows))
         self.progress.finish()
         if known:
             logger.info("%d of %d pairs were done by an earlier run", known, len(samples))
@@ -143,8 +145,9 @@ class PrepareWork:
             reference=None if self.reference is None else self.reference.frame,
         ) as folder:
             shards = shard_pieces(self._parts, (each for _, each in stored()))
-            for written in self._done(partial(_write_shard, folder), shards):
-                self.progress.advance(written)
+            with closing(self._done(partial(_write_shard, folder), shards)) as done:
+                for written in done:
+                    self.progress.advance(written)
             self.check_held()
         self.progress.finish()
 
@@ -160,10 +163,11 @@ class PrepareWork:
 
     def _done(
         self, function: Callable[[_Task], _Result], tasks: Iterable[_Task]
-    ) -> Iterator[_Result]:
+    ) -> Generator[_Result]:
         """Yield the results of tasks; when a run ends early, wait for those that were handed out.
 
-        Else they would write what the next run has made otherwise.
+        Else they would write what the next run has made otherwise. The caller closes it, so that
+        another interrupt that ends the wait reaches who called.
         """
         stopping = False
 
@@ -180,10 +184,11 @@ class PrepareWork:
                 yield result
         except BaseException:
             stopping = True
-            if self.pool.workers:  # else it has been waited for
-                tell_of_wait()
+            has_waited = not self.pool.workers
             with suppress(Exception):  # what ended the run is the error to tell of
-                take_in_flight(results, lambda _: None)
+                take_in_flight(
+                    results, lambda _: None, at_first=None if has_waited else tell_of_wait
+                )
             raise
 
 

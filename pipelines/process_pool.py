@@ -17,10 +17,14 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, Pipe, wait
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from pipelines.errors import BanetError
-from pipelines.interrupts import ignore_interrupts, interrupts_deferred
+from pipelines.interrupts import (
+    SAME_INTERRUPT_SECONDS,
+    ignore_interrupts,
+    interrupts_deferred,
+)
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -53,7 +57,7 @@ class ProcessPool:
 
     def __init__(self, count: int) -> None:
         self.workers = self.processes = count
-        self._started: list[_Worker] = []
+        self._started: set[_Worker] = set()
         self._idle: list[_Worker] = []
 
     def map(self, function: Callable[[Task], Result], tasks: Iterable[Task]) -> Iterator[Result]:
@@ -66,19 +70,29 @@ class ProcessPool:
         Raises:
             BanetError: It cannot be started.
         """
-        if not self._idle:
-            self._idle.append(_Worker())
-            self._started.append(self._idle[-1])
-        return self._idle.pop()
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.is_alive():
+                return worker
+            self.end(worker)
+        worker = _Worker()
+        self._started.add(worker)
+        return worker
 
     def give_back(self, worker: "_Worker") -> None:
         """Let others use a worker."""
         self._idle.append(worker)
 
+    def end(self, worker: "_Worker") -> str:
+        """End a worker, amid its work if need be, and say how it ended if it had already."""
+        self._started.discard(worker)
+        return worker.end()
+
     def close(self) -> None:
         """End all workers."""
-        for worker in self._started:
-            worker.end()
+        with interrupts_deferred(patience=SAME_INTERRUPT_SECONDS):
+            for worker in list(self._started):
+                self.end(worker)
 
 
 class _InWork(NamedTuple, Generic[Task]):
@@ -109,23 +123,26 @@ class _ProcessResults(Iterator[Result], Generic[Task, Result]):
         while self._in_work:
             pipe = wait(self._in_work)[0]
             assert isinstance(pipe, Connection)
-            with interrupts_deferred():  # half a message would be of no use
+            # Half a message would be of no use.
+            with interrupts_deferred(patience=SAME_INTERRUPT_SECONDS):
                 in_work = self._in_work.pop(pipe)
                 try:
-                    error, result = in_work.worker.receive()
-                except EOFError:
+                    message = in_work.worker.receive()
+                except _DeadError:
                     self._do_again(in_work)
                     continue
                 self._pool.give_back(in_work.worker)
+            error, result = pickle.loads(message)  # noqa: S301 - from a process of ours
             if error is not None:
                 raise error
             return result
         raise StopIteration
 
     def _begin(self, task: Task, *, losses: int) -> None:
-        with interrupts_deferred():
+        message = pickle.dumps((self._function, task))
+        with interrupts_deferred(patience=SAME_INTERRUPT_SECONDS):
             worker = self._pool.take()
-            worker.send(self._function, task)
+            worker.send(message)
             self._in_work[worker.pipe] = _InWork(worker, task, losses)
 
     def _do_again(self, lost: _InWork[Task]) -> None:
@@ -134,15 +151,19 @@ class _ProcessResults(Iterator[Result], Generic[Task, Result]):
         Raises:
             BanetError: That happened too often.
         """
-        death = lost.worker.end()
+        death = self._pool.end(lost.worker)
         if lost.losses == MOST_LOSSES:
             raise BanetError(
-                f"worker processes died {MOST_LOSSES + 1} times over the same work (of the last: "
-                f"{death}); with fewer --workers there is more memory for each, and the same "
-                "command goes on from there"
+                f"worker processes died {MOST_LOSSES + 1} times over the same work, the last of "
+                f"{death}; systems that run out of memory send SIGKILL, and fewer --workers need "
+                "less; the same command goes on from there"
             )
-        logger.warning("a worker process died (%s); what it had in work is done again", death)
+        logger.warning("a worker process died of %s; what it had in work is done again", death)
         self._begin(lost.task, losses=lost.losses + 1)
+
+
+class _DeadError(Exception):
+    """A worker is."""
 
 
 class _Worker:
@@ -168,23 +189,25 @@ class _Worker:
                 f"a worker process cannot be started ({error}); use --workers 0 to go without"
             ) from error
 
-    def send(self, function: Callable[[Task], Result], task: Task) -> None:
-        """Give it a task; if it has died, `receive` says so."""
-        message = pickle.dumps((function, task))
+    def is_alive(self) -> bool:
+        """Tell whether it can do anything."""
+        return self._process.poll() is None
+
+    def send(self, message: bytes) -> None:
+        """Give it function and task; if it has died, `receive` says so."""
         with suppress(OSError):
             self.pipe.send_bytes(message)
 
-    def receive(self) -> tuple[Exception | None, Any]:
-        """Return what its task raised, and else returned.
+    def receive(self) -> bytes:
+        """Return what its task raised, if it did, and what it returned.
 
         Raises:
-            EOFError: It died.
+            _DeadError: It died.
         """
         try:
-            message = self.pipe.recv_bytes()
-        except OSError as error:
-            raise EOFError from error
-        return pickle.loads(message)  # noqa: S301 - from a process of ours
+            return self.pipe.recv_bytes()
+        except (EOFError, OSError) as error:
+            raise _DeadError from error
 
     def end(self) -> str:
         """End it, amid its work if need be, and say how it ended if it had already."""
@@ -192,22 +215,24 @@ class _Worker:
             self.pipe.close()
         self._process.kill()
         code = self._process.wait()
-        return f"code {code}" if code >= 0 else signal.Signals(-code).name
+        return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
 
 
 def serve() -> None:
     """Be a worker: run tasks that come through a pipe until its other end is closed."""
     ignore_interrupts()
-    logging.captureWarnings(capture=True)  # of packages; nobody wants them on standard error
+    # What packages say is nothing for standard error, which is for messages of the driver.
+    logging.captureWarnings(capture=True)
+    logging.getLogger().addHandler(logging.NullHandler())
     pipe = Connection(int(sys.argv[1]))
     messages: SimpleQueue[bytes] = SimpleQueue()
 
     def receive() -> None:
-        while True:
-            try:
+        try:
+            while True:
                 messages.put(pipe.recv_bytes())
-            except (EOFError, OSError):
-                os._exit(0)
+        finally:  # at the end of the pipe, whatever is in work
+            os._exit(0)
 
     Thread(target=receive, daemon=True).start()
     while True:
@@ -218,6 +243,17 @@ def _outcome(message: bytes) -> bytes:
     try:
         function, task = pickle.loads(message)  # noqa: S301 - from its driver
         return pickle.dumps((None, function(task)))
-    except Exception as error:  # noqa: BLE001 # it is raised to whoever asked for the result
+    except BaseException as error:  # noqa: BLE001 # it is raised to whoever asked for the result
         error.add_note(f"In a worker process:\n{traceback.format_exc()}")
-        return pickle.dumps((error, None))
+        return pickle.dumps((_sendable(error), None))
+
+
+def _sendable(error: BaseException) -> Exception:
+    """Return an error, or what stands for one that means something else elsewhere, or gets lost."""
+    with suppress(Exception):
+        if isinstance(error, Exception) and not isinstance(error, StopIteration):
+            pickle.loads(pickle.dumps(error))  # noqa: S301 - of our own
+            return error
+    substitute = RuntimeError(f"{type(error).__name__}: {error}")
+    substitute.add_note(error.__notes__[-1])
+    return substitute

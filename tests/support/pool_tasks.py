@@ -60,3 +60,30 @@ def survive_interrupts(_: int) -> int:
 
 def warn(_: int) -> None:
     warnings.warn("of some package", stacklevel=1)
+
+
+class UnsendableError(Exception):
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.hold = lambda: None
+
+
+class UnreadableError(Exception):
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what} {why}")
+
+
+def raise_unsendable(_: int) -> None:
+    raise UnsendableError("disk full")
+
+
+def raise_unreadable(_: int) -> None:
+    raise UnreadableError("disk", "full")
+
+
+def leave(code: int) -> None:
+    raise SystemExit(code + 3)
+
+
+def stop_iteration(_: int) -> None:
+    raise StopIteration

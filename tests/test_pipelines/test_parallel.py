@@ -15,8 +15,8 @@ import pytest
 from distributed import LocalCluster, get_worker
 
 from pipelines.errors import BanetError, ConfigError, InputError
+from pipelines.interrupts import SAME_INTERRUPT_SECONDS
 from pipelines.parallel import (
-    SAME_INTERRUPT_SECONDS,
     WINDOW_PER_WORKER,
     Pool,
     available_cores,

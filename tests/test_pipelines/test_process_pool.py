@@ -2,7 +2,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,10 +12,14 @@ from pool_tasks import (
     die_at_three,
     die_once,
     fail_at_three,
+    leave,
     process_of,
+    raise_unreadable,
+    raise_unsendable,
     same,
     sleep,
     square,
+    stop_iteration,
     survive_interrupts,
     unsendable,
     warn,
@@ -97,27 +101,32 @@ def test_what_a_worker_that_is_killed_had_in_work_is_done_again(
         markers = [tmp_path / str(number) for number in range(6)]
         markers[0].touch()
         assert sorted(pool.map(die_once, markers[:2])) == ["0", "1"]
-        assert "a worker process died (SIGKILL)" in caplog.text
+        assert "a worker process died of SIGKILL" in caplog.text
         assert sorted(pool.map(square, range(4))) == [0, 1, 4, 9]
 
 
 def test_work_that_kills_its_worker_again_and_again_ends_the_run(two: Pool) -> None:
     results = iter(two.map(die_at_three, range(6)))
     found = []
-    with pytest.raises(BanetError, match=r"died 4 times over the same work \(of the last: SIGKILL"):
+    with pytest.raises(BanetError, match="died 4 times over the same work, the last of SIGKILL"):
         found.extend(iter(lambda: next(results), None))
     found.extend(results)
     assert set(found) <= {0, 1, 2, 4, 5}
     assert {4, 5} <= set(found)
 
 
-def test_an_idle_worker_that_is_killed_is_replaced(two: Pool) -> None:
-    first = list(two.map(process_of, range(8)))
-    for worker in workers_of(os.getpid()):
-        worker.kill()
-    second = list(two.map(process_of, range(8)))
-    assert len(second) == 8
-    assert not set(first) & set(second)
+def test_idle_workers_that_are_killed_are_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    with open_pool(workers=6, apart=True) as pool:
+        first = set(pool.map(process_of, range(18)))
+        assert len(first) == 6
+        left = workers_of(os.getpid())
+        for worker in left:
+            worker.kill()
+        psutil.wait_procs(left, 0.5)  # they are dead, but nobody has waited for them
+        second = set(pool.map(process_of, [0]))
+        assert len(second) == 1
+        assert not first & second
+    assert "died" not in caplog.text
 
 
 def test_messages_larger_than_pipes_come_through(two: Pool) -> None:
@@ -129,6 +138,22 @@ def test_errors_say_where_in_the_worker_they_were_raised(two: Pool) -> None:
     with pytest.raises(BanetError) as caught:
         list(two.map(fail_at_three, [3]))
     assert "in fail_at_three" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("task", "match"),
+    [
+        (raise_unsendable, "UnsendableError: disk full"),
+        (raise_unreadable, "UnreadableError: disk full"),
+        (leave, "SystemExit: 3"),
+        (stop_iteration, "StopIteration"),
+    ],
+)
+def test_what_errors_that_cannot_be_sent_say_is_told(
+    two: Pool, task: Callable[[int], None], match: str
+) -> None:
+    with pytest.raises(RuntimeError, match=match):
+        list(two.map(task, [0]))
 
 
 def test_results_that_cannot_be_sent_are_an_error(two: Pool) -> None:

@@ -1,13 +1,11 @@
 """Commands in processes of their own: how long they took, and how much they needed."""
 
-import ctypes
 import math
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter, sleep
@@ -23,9 +21,6 @@ SECONDS_BETWEEN_LOOKS = 0.01
 SECONDS_BETWEEN_LISTS = 0.2
 """Of the processes that a command started: all of the machine are looked at."""
 
-PR_SET_CHILD_SUBREAPER = 36
-"""Of `prctl`, in linux/prctl.h."""
-
 SHOWN_BYTES = 2000
 """Of what a command that failed wrote last."""
 
@@ -37,7 +32,7 @@ class Measured:
     Attributes:
         exit_code: Its own.
         wall_seconds: From its start to its end.
-        cpu_seconds: Of all its threads, and of the processes that it started.
+        cpu_seconds: Of all its threads, and of the processes that it started and waited for.
         peak_memory: Most bytes that were resident of it, and of each process that it started,
             added up: more than were at once, since they share code. 0 on systems other than Linux.
         output: What it wrote to standard output.
@@ -60,7 +55,6 @@ def measure(command: Sequence[str | Path], *, allowed: Sequence[int] = (0,)) -> 
     Raises:
         BanetError: It ended with another one.
     """
-    _inherit_orphans()
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         started = perf_counter()
         process = subprocess.Popen(  # noqa: S603 - a command of ours
@@ -86,7 +80,7 @@ def measure(command: Sequence[str | Path], *, allowed: Sequence[int] = (0,)) -> 
         return Measured(
             exit_code=process.returncode,
             wall_seconds=wall,
-            cpu_seconds=usage.ru_utime + usage.ru_stime + _cpu_seconds_apart(family[1:]),
+            cpu_seconds=usage.ru_utime + usage.ru_stime,
             peak_memory=sum(peaks.values()),
             output=output.read().decode(),
         )
@@ -95,22 +89,6 @@ def measure(command: Sequence[str | Path], *, allowed: Sequence[int] = (0,)) -> 
 def _family(process: int) -> list[int]:
     """Return a process that has not been waited for, and all that it started."""
     return [process, *(each.pid for each in psutil.Process(process).children(recursive=True))]
-
-
-def _cpu_seconds_apart(family: Sequence[int]) -> float:
-    """Return what those used that nobody waited for, as servers of other processes."""
-    total = 0.0
-    for process in family:
-        with suppress(ChildProcessError):  # somebody has waited for it
-            _, _, usage = os.wait4(process, 0)
-            total += usage.ru_utime + usage.ru_stime
-    return total
-
-
-def _inherit_orphans() -> None:
-    """Let processes whose parent has ended become children of this one, as far as Linux does."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _peak_memory(process: int) -> int:

@@ -13,6 +13,7 @@ import dask
 import psutil
 import pytest
 from distributed import LocalCluster, get_worker
+from pool_tasks import fail_at_three, process_of, square
 
 from pipelines.errors import BanetError, ConfigError, InputError
 from pipelines.interrupts import SAME_INTERRUPT_SECONDS
@@ -32,17 +33,14 @@ def two_threads() -> Iterator[Pool]:
         yield pool
 
 
-def square(number: int) -> int:
-    return number * number
+@pytest.fixture(params=[False, True], ids=["threads", "processes"])
+def two(request: pytest.FixtureRequest) -> Iterator[Pool]:
+    with open_pool(workers=2, apart=request.param) as pool:
+        yield pool
 
 
 def thread_name(_: int) -> str:
     return threading.current_thread().name
-
-
-def process_of(_: int) -> int:
-    time.sleep(0.05)  # so that no process does all of it
-    return os.getpid()
 
 
 def dask_setting(name: str) -> Any:
@@ -53,26 +51,25 @@ def extensions(_: int) -> list[str]:
     return list(get_worker().extensions)
 
 
-def fail_at_three(number: int) -> int:
-    if number == 3:
-        raise BanetError("three")
-    return number
+def test_all_results_come_back(two: Pool) -> None:
+    assert sorted(two.map(square, range(50))) == [number**2 for number in range(50)]
+    assert two.workers == 2
 
 
-def test_all_results_come_back(two_threads: Pool) -> None:
-    assert sorted(two_threads.map(square, range(50))) == [number**2 for number in range(50)]
-    assert (two_threads.workers, two_threads.processes) == (2, 1)
+def test_without_tasks_there_are_no_results(two: Pool) -> None:
+    assert list(two.map(square, [])) == []
 
 
-def test_without_tasks_there_are_no_results(two_threads: Pool) -> None:
-    assert list(two_threads.map(square, [])) == []
+def test_threads_share_a_process(two_threads: Pool) -> None:
+    assert two_threads.processes == 1
+    assert set(two_threads.map(process_of, range(4))) == {os.getpid()}
 
 
 def test_workers_are_other_threads_than_the_caller(two_threads: Pool) -> None:
     assert threading.current_thread().name not in set(two_threads.map(thread_name, range(8)))
 
 
-def test_tasks_are_drawn_only_as_results_are_taken(two_threads: Pool) -> None:
+def test_tasks_are_drawn_only_as_results_are_taken(two: Pool) -> None:
     drawn = []
 
     def tasks() -> Iterator[int]:
@@ -80,15 +77,15 @@ def test_tasks_are_drawn_only_as_results_are_taken(two_threads: Pool) -> None:
             drawn.append(number)
             yield number
 
-    results = iter(two_threads.map(square, tasks()))
+    results = iter(two.map(square, tasks()))
     next(results)
 
     assert len(drawn) <= 2 * WINDOW_PER_WORKER + 1
 
 
-def test_the_exception_of_a_task_is_raised(two_threads: Pool) -> None:
+def test_the_exception_of_a_task_is_raised(two: Pool) -> None:
     with pytest.raises(BanetError, match="three"):
-        list(two_threads.map(fail_at_three, range(6)))
+        list(two.map(fail_at_three, range(6)))
 
 
 def test_no_workers_means_the_calling_thread_in_order() -> None:
